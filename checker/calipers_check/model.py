@@ -1,0 +1,289 @@
+"""Models as the checker sees them: factors by number, exact numbers, and nothing simplified.
+
+Three kinds, each defined by its arrays ("parts"); Z is Σ_x Π_a f_a(x)^β over the x that agree with `evidence`:
+
+* `uai`     text (the tokens of a UAI file, single spaces): f are its decimal numbers, taken exactly.
+* `tables`  sizes, scopes, scopes_start, values: f = exp(values), float64 taken exactly, −inf for zero.
+* `ising`   edges (sorted, i < j), couplings, fields, offset: factors exp(J s s') per edge, then exp(H s) per site, then
+            exp(−offset) when offset ≠ 0; state 0 is spin +1 and state 1 is spin −1.
+
+All have `beta` (1 entry) and `evidence` (k × 2, ascending). Powers of zero are zero.
+"""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+from flint import arb
+
+from calipers_check.archive import digest, floats, ints, ragged
+from calipers_check.errors import Reject
+from calipers_check.tables import ZERO, Table, from_logs, outer_sum, positive, strides
+
+NUMBER = re.compile(rb"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,6})?|-0+\.?0*")
+
+
+class Model(ABC):
+    """Sizes of the domains, scopes of the factors, evidence, β; `cells(a)` gives the weights of factor a."""
+
+    def __init__(self, kind: str, parts: dict[str, np.ndarray], sizes: list[int], scopes: list[tuple[int, ...]]):
+        self.kind, self.parts, self.sizes, self.scopes = kind, parts, sizes, scopes
+        self.digests = {name: digest(part) for name, part in parts.items()}
+        beta = floats(parts, "beta")
+        if beta.shape != (1,) or not np.isfinite(beta[0]):
+            raise Reject("the model's beta is not one finite number")
+        self.beta = arb(float(beta[0]))
+        for a, scope in enumerate(scopes):
+            if len(set(scope)) != len(scope) or any(not 0 <= v < len(sizes) for v in scope):
+                raise Reject(f"the model's factor {a} has a scope with a repeated or unknown variable")
+        self.evidence = self._evidence()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the canonical form: the kind and the digest of every part."""
+        return model_digest(self.kind, self.digests)
+
+    def _evidence(self) -> dict[int, int]:
+        pairs = ints(self.parts, "evidence", columns=2).tolist()
+        if any(a[0] >= b[0] for a, b in pairwise(pairs)):
+            raise Reject("the model's evidence is not in ascending order of distinct variables")
+        for v, state in pairs:
+            if not 0 <= v < len(self.sizes) or not 0 <= state < self.sizes[v]:
+                raise Reject(f"evidence {v}={state} names a variable or a state that the model does not have")
+        return dict(pairs)
+
+    @abstractmethod
+    def cells(self, a: int) -> list[arb]:
+        """Weights of factor a over its whole scope, C order."""
+
+    @abstractmethod
+    def zeros(self, a: int) -> np.ndarray:
+        """Which weights of factor a are exactly zero, flat."""
+
+
+class Uai(Model):
+    """A UAI file: its tokens, with decimal numbers taken exactly."""
+
+    def __init__(self, parts: dict[str, np.ndarray]):
+        text = parts.get("text")
+        if text is None or text.dtype != np.uint8 or text.ndim != 1:
+            raise Reject("the model has no text")
+        self.tokens = text.tobytes().split()
+        sizes, scopes, self.starts, end = uai_structure(self.tokens)
+        if b" ".join(self.tokens[:end]) != text.tobytes():
+            raise Reject("the model's text is not in canonical form (tokens up to the last table, single spaces)")
+        self.known: dict[bytes, arb] = {}
+        super().__init__("uai", parts, sizes, scopes)
+
+    def _tokens(self, a: int) -> list[bytes]:
+        return self.tokens[self.starts[a] : self.starts[a] + prod(self.sizes[v] for v in self.scopes[a])]
+
+    def cells(self, a: int) -> list[arb]:
+        return [self.known[t] if t in self.known else self._number(t) for t in self._tokens(a)]
+
+    def _number(self, token: bytes) -> arb:
+        if len(token) > 4096 or not NUMBER.fullmatch(token):
+            raise Reject(f"the model has {token[:20].decode('ascii', 'replace')!r} where a non-negative number belongs")
+        ball = ZERO if _is_zero(token) else arb(token.decode())
+        self.known[token] = ball if ball.is_zero() else positive(ball if self.beta == 1 else ball**self.beta)
+        return self.known[token]
+
+    def zeros(self, a: int) -> np.ndarray:
+        return np.array([_is_zero(t) for t in self._tokens(a)], bool)
+
+
+class Tables(Model):
+    """Log tables in float64."""
+
+    def __init__(self, parts: dict[str, np.ndarray]):
+        sizes, self.values = ints(parts, "sizes").tolist(), floats(parts, "values")
+        scopes = [tuple(scope) for scope in ragged(parts, "scopes")]
+        if any(size < 1 for size in sizes) or any(not 0 <= v < len(sizes) for scope in scopes for v in scope):
+            raise Reject("the model has an empty domain or a scope with an unknown variable")
+        self.starts = [0]
+        for scope in scopes:
+            self.starts.append(self.starts[-1] + prod(sizes[v] for v in scope))
+        if self.starts[-1] != len(self.values) or np.isnan(self.values).any() or np.isposinf(self.values).any():
+            raise Reject("the model's tables do not fit their scopes, or hold NaN or infinity")
+        super().__init__("tables", parts, sizes, scopes)
+
+    def _values(self, a: int) -> np.ndarray:
+        return self.values[self.starts[a] : self.starts[a + 1]]
+
+    def cells(self, a: int) -> list[arb]:
+        cells = from_logs(self._values(a))
+        return cells if self.beta == 1 else [x if x.is_zero() else positive(x**self.beta) for x in cells]
+
+    def zeros(self, a: int) -> np.ndarray:
+        return np.isneginf(self._values(a))
+
+
+class Ising(Model):
+    """Couplings and fields in float64, on a graph."""
+
+    def __init__(self, parts: dict[str, np.ndarray]):
+        edges, self.fields = ints(parts, "edges", columns=2), floats(parts, "fields")
+        self.couplings, self.offset = floats(parts, "couplings"), floats(parts, "offset")
+        rows = edges.tolist()
+        if any(not 0 <= i < j < len(self.fields) for i, j in rows) or any(a >= b for a, b in pairwise(rows)):
+            raise Reject("the model's edges are not sorted pairs i < j of its sites")
+        if self.couplings.shape != (len(rows),) or self.offset.shape != (1,):
+            raise Reject("the model has not one coupling an edge, or not one offset")
+        if not all(np.isfinite(part).all() for part in (self.couplings, self.fields, self.offset)):
+            raise Reject("the model's couplings, fields or offset are not finite")
+        sites = [(i,) for i in range(len(self.fields))]
+        constant = [()] if self.offset[0] != 0 else []
+        self.known: dict[float, arb] = {}
+        super().__init__("ising", parts, [2] * len(sites), [*map(tuple, rows), *sites, *constant])
+
+    def cells(self, a: int) -> list[arb]:
+        e = len(self.couplings)
+        if a < e:
+            up, down = self._exp(self.couplings[a]), self._exp(-self.couplings[a])
+            return [up, down, down, up]
+        if a < e + len(self.fields):
+            return [self._exp(self.fields[a - e]), self._exp(-self.fields[a - e])]
+        return [self._exp(-self.offset[0])]
+
+    def _exp(self, value: float) -> arb:
+        if value not in self.known:
+            self.known[value] = positive((self.beta * arb(float(value))).exp())
+        return self.known[value]
+
+    def zeros(self, a: int) -> np.ndarray:
+        return np.zeros(2 ** len(self.scopes[a]), bool)
+
+
+KINDS: dict[str, type[Uai] | type[Tables] | type[Ising]] = {"uai": Uai, "tables": Tables, "ising": Ising}
+
+
+def build(kind: str, parts: dict[str, np.ndarray]) -> Model:
+    """The model that these parts define."""
+    if kind not in KINDS:
+        raise Reject(f"models of kind {str(kind)[:20]!r} are unknown to this checker")
+    return KINDS[kind](parts)
+
+
+def model_digest(kind: str, digests: dict[str, str]) -> str:
+    """SHA-256 of a kind and of its parts' digests."""
+    lines = [kind, *(f"{name} {digests[name]}" for name in sorted(digests))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def uai_structure(tokens: list[bytes]) -> tuple[list[int], list[tuple[int, ...]], list[int], int]:
+    """Sizes, scopes, place of each table's first number, and the number of tokens that belong to the model."""
+    place = 1
+
+    def take(count: int) -> list[int]:
+        nonlocal place
+        found = tokens[place : place + count]
+        if len(found) < count or not all(t.isdigit() and len(t) < 10 for t in found):
+            raise Reject(f"the model's text is not UAI: counts are missing near token {place}")
+        place += count
+        return [int(t) for t in found]
+
+    if not tokens or tokens[0] not in (b"MARKOV", b"BAYES"):
+        raise Reject("the model's text is not UAI: it does not begin with MARKOV or BAYES")
+    sizes = take(take(1)[0])
+    scopes = [tuple(take(take(1)[0])) for _ in range(take(1)[0])]
+    if 0 in sizes or any(v >= len(sizes) for scope in scopes for v in scope):
+        raise Reject("the model's text is not UAI: an empty domain, or a scope with an unknown variable")
+    starts = []
+    for a, scope in enumerate(scopes):
+        count = prod(sizes[v] for v in scope)
+        if take(1) != [count] or place + count > len(tokens):
+            raise Reject(f"the model's text is not UAI: table {a} does not have the {count} entries of its scope")
+        starts.append(place)
+        place += count
+    return sizes, scopes, starts, place
+
+
+def _is_zero(token: bytes) -> bool:
+    return not re.split(rb"[eE]", token)[0].strip(b"+-0.")
+
+
+class Restricted:
+    """A model on some states of each variable: variables with one kept state disappear from the scopes."""
+
+    def __init__(self, model: Model, kept: list[list[int]]):
+        if len(kept) != len(model.sizes):
+            raise Reject(f"the witness keeps states of {len(kept)} variables; the model has {len(model.sizes)}")
+        for v, (states, size) in enumerate(zip(kept, model.sizes, strict=True)):
+            if any(a >= b for a, b in pairwise(states)):
+                raise Reject(f"the witness's kept states of variable {v} are not ascending")
+            if states and not (states[0] >= 0 and states[-1] < size):
+                raise Reject(f"the witness keeps a state of variable {v} that the model does not have")
+        self.model, self.kept = model, kept
+        self.sizes = [len(states) for states in kept]
+        self.empty = 0 in self.sizes
+
+    def scope(self, a: int) -> tuple[int, ...]:
+        """Variables of factor a that still have several states."""
+        return tuple(v for v in self.model.scopes[a] if self.sizes[v] > 1)
+
+    @cached_property
+    def touching(self) -> dict[int, list[int]]:
+        """Factors around each variable that keeps several states."""
+        found: dict[int, list[int]] = {}
+        for a in range(len(self.model.scopes)):
+            for v in self.scope(a):
+                found.setdefault(v, []).append(a)
+        return found
+
+    def factor(self, a: int) -> Table:
+        """Weights of factor a on the kept states."""
+        cells, scope = self.model.cells(a), self.model.scopes[a]
+        if all(len(self.kept[v]) == self.model.sizes[v] > 1 for v in scope):
+            return Table(scope, cells)
+        return Table(self.scope(a), [cells[i] for i in self._places(a).tolist()])
+
+    def zeros(self, a: int) -> np.ndarray:
+        """Which weights of factor a are zero on the kept states, flat."""
+        return self.model.zeros(a)[self._places(a)]
+
+    def _places(self, a: int) -> np.ndarray:
+        steps = strides(self.model.scopes[a], self.model.sizes)
+        return outer_sum([steps[v] * np.array(self.kept[v], np.int64) for v in self.model.scopes[a]])
+
+
+def possible_states(model: Model) -> list[np.ndarray]:
+    """What generalised arc consistency leaves of each domain, starting from the evidence (Theorem 4)."""
+    left = [np.ones(size, bool) for size in model.sizes]
+    for v, state in model.evidence.items():
+        left[v] = np.arange(model.sizes[v]) == state
+    hard = {a: zero for a in range(len(model.scopes)) if (zero := model.zeros(a)).any()}
+    touching: dict[int, list[int]] = {}
+    for a in hard:
+        for v in model.scopes[a]:
+            touching.setdefault(v, []).append(a)
+    waiting = set(hard)
+    while waiting:
+        a = waiting.pop()
+        for v in _prune(model, a, hard[a], left):
+            waiting.update(touching[v])
+    return left
+
+
+def _prune(model: Model, a: int, zero: np.ndarray, left: list[np.ndarray]) -> list[int]:
+    """Removes states without support in factor a; returns the variables that lost one."""
+    scope = model.scopes[a]
+    steps = strides(scope, model.sizes)
+    supported = np.flatnonzero(~zero)
+    states = {v: supported // steps[v] % model.sizes[v] for v in scope}
+    alive = np.ones(len(supported), bool)
+    for v in scope:
+        alive &= left[v][states[v]]
+    lost = []
+    for v in scope:
+        found = np.zeros(model.sizes[v], bool)
+        found[states[v][alive]] = True
+        if (left[v] & ~found).any():
+            left[v] = left[v] & found
+            lost.append(v)
+    if not scope and zero.all() and left:
+        left[0] = np.zeros_like(left[0])  # a constant factor 0: no configuration is possible
+    return lost

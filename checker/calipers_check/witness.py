@@ -1,0 +1,79 @@
+"""Decoding a witness: the producer's free choices. Everything here may be hostile; nothing here is a bound yet."""
+
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from calipers_check.archive import cuts, floats, ints, ragged
+from calipers_check.errors import Reject
+from calipers_check.model import Model, Restricted
+
+
+class Extra(NamedTuple):
+    """A log table added to a bucket or a block, over variables that keep several states; flat, C order."""
+
+    scope: tuple[int, ...]
+    values: np.ndarray
+
+
+class Bucket(NamedTuple):
+    """One mini-bucket: its variable, weight, whole model factors, extra tables, and who receives its message."""
+
+    variable: int
+    weight: float
+    factors: list[int]
+    extra: list[Extra]
+    parent: int
+
+
+class Block(NamedTuple):
+    """One part of a trial: its variables in elimination order, and extra tables inside it."""
+
+    order: list[int]
+    extra: list[Extra]
+
+
+def read_buckets(arrays: dict[str, np.ndarray], model: Model) -> tuple[Restricted, list[Bucket]]:
+    """The restriction and the buckets of a decomposition."""
+    restricted = Restricted(model, ragged(arrays, "kept"))
+    variables, parents = ints(arrays, "variable").tolist(), ints(arrays, "parent").tolist()
+    weights, factors = floats(arrays, "weight").tolist(), ragged(arrays, "factors")
+    extras = _extras(arrays, restricted)
+    if not len(variables) == len(parents) == len(weights) == len(factors) == len(extras):
+        raise Reject("the witness's arrays describe different numbers of buckets")
+    if any(not 0 <= v < len(model.sizes) for v in variables):
+        raise Reject("a bucket eliminates a variable that the model does not have")
+    if any(not 0 <= a < len(model.scopes) for listed in factors for a in listed):
+        raise Reject("a bucket lists a factor that the model does not have")
+    return restricted, [Bucket(*row) for row in zip(variables, weights, factors, extras, parents, strict=True)]
+
+
+def read_blocks(arrays: dict[str, np.ndarray], model: Model) -> tuple[Restricted, list[Block]]:
+    """The restriction and the blocks of a tangent's trial."""
+    restricted = Restricted(model, ragged(arrays, "kept"))
+    orders, extras = ragged(arrays, "order"), _extras(arrays, restricted)
+    if len(orders) != len(extras):
+        raise Reject("the witness's arrays describe different numbers of blocks")
+    if any(not 0 <= v < len(model.sizes) for order in orders for v in order):
+        raise Reject("a block holds a variable that the model does not have")
+    return restricted, [Block(*row) for row in zip(orders, extras, strict=True)]
+
+
+def _extras(arrays: dict[str, np.ndarray], restricted: Restricted) -> list[list[Extra]]:
+    """Extra tables of each bucket or block: `extra_start` cuts the list of `scopes`; `values` holds their tables."""
+    values, place, tables, sizes = floats(arrays, "values"), 0, [], restricted.sizes
+    for scope in ragged(arrays, "scopes"):
+        if len(set(scope)) != len(scope) or any(not 0 <= v < len(sizes) for v in scope):
+            raise Reject(f"an extra table has a scope {scope[:8]} with a repeated or unknown variable")
+        count = prod(sizes[v] for v in scope)
+        if place + count > len(values):
+            raise Reject("the witness's extra tables are shorter than their scopes")
+        tables.append(Extra(tuple(v for v in scope if sizes[v] > 1), values[place : place + count]))
+        place += count
+    if place != len(values):
+        raise Reject("the witness's extra tables are longer than their scopes")
+    if np.isnan(values).any() or np.isposinf(values).any():
+        raise Reject("an extra table holds NaN or +infinity")
+    return [tables[a:b] for a, b in pairwise(cuts(arrays, "extra_start", len(tables)))]

@@ -1,0 +1,156 @@
+"""Block tangents: a lower bound on log Z for every discrete model, by structured mean field.
+
+    log Z ≥ Σ_b H(Q_b) + ⟨θ⟩_Q,     Q = Π_b Q_b over blocks that elimination can afford      (GBF; the ELBO)
+
+**Proves** a lower bound at every sweep; exact when one block holds everything. **Cost** a sweep eliminates every block
+forward and backward. **Fails** to −∞ only when no configuration of non-zero weight is found. Factors with zeros must lie
+inside blocks: where they would cross, variables are clamped to a feasible configuration (`support.py`). **Source** Saul
+& Jordan (1996); Xing, Jordan & Russell, *Generalized mean field* (2003).
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import entr
+
+from calipers.bounds.cover import blocks, strengths
+from calipers.bounds.support import softened
+from calipers.bounds.trial import Trial
+from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves
+from calipers.core.model import AbstractDiscreteModel
+from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.feasible import feasible, has_zeros
+from calipers.exact.kernels import ULP
+from calipers.models.reduction import Reduced, as_reduced, lift_states
+
+
+class Tangent(AbstractMethod):
+    """The GBF bound of a trial made of independent blocks, each eliminated exactly.
+
+    **Arguments:** `width`, log2 of the largest table of a block, or None to grow it while time and memory last;
+    `starts`, starting points at each width; `sweeps`, at most, over the blocks; `tolerance`, nats of progress below
+    which a start is finished; `seed` of the starting points.
+
+    **Proves** a lower bound.
+    """
+
+    proves: ClassVar[Proves] = Proves.LOWER
+    width: int | None = None
+    starts: int = 3
+    sweeps: int = 50
+    tolerance: float = 1e-4
+    seed: int = 0
+
+    def __check_init__(self) -> None:
+        if self.width is not None and self.width < 1:
+            raise ValueError(f"width is {self.width}; give log2 of a table size, 1 or more")
+        if self.starts < 1 or self.sweeps < 1:
+            raise ValueError(f"starts is {self.starts} and sweeps {self.sweeps}; both must be at least 1")
+
+    def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
+        """Reduces the model; blocks are chosen one width at a time."""
+        reduced = as_reduced(model)
+        width = "growing" if self.width is None else f"of at most 2^{self.width} entries a table"
+        return Plan(f"Tangents over blocks {width}, {reduced.model.n} variables.", reduced, limits=limits)
+
+    def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+        """An answer whenever the bound moves."""
+        reduced, random = plan.structure, np.random.default_rng(self.seed)
+        if reduced.log_constant == -math.inf:
+            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            return
+        best, leader = -math.inf, None
+        for width in self._widths(reduced):
+            for attempt in range(self.starts):
+                trial = self._trial(reduced, leader, width, random)
+                if trial is None:
+                    yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT)
+                    return
+                if self.width is None and not _fits(trial, plan.limits):
+                    return
+                for value, error in self._climb(trial, self._starting(trial, attempt, random)):
+                    if value + trial.reduced.log_constant > best + 1e-7:
+                        best, leader = value + trial.reduced.log_constant, trial
+                        yield self._answer(trial, value, error, width, plan)
+                if len(trial.blocks) == 1 and trial.reduced is reduced:
+                    return
+
+    def _widths(self, reduced: Reduced) -> Iterator[int]:
+        if self.width is not None:
+            return iter((self.width,))
+        widest = max(reduced.model.sizes, default=2)
+        return itertools.count(math.ceil(2 * math.log2(widest)), 2)
+
+    def _trial(
+        self, reduced: Reduced, leader: Trial | None, width: int, random: np.random.Generator
+    ) -> Trial | None:
+        """The blocks at this width, on a support that no crossing factor forbids; None if nothing is feasible."""
+        cells = 2.0**width
+        if not has_zeros(reduced.model):
+            return Trial(reduced, blocks(reduced.model.domains, list(reduced.model.scopes), cells, strengths(reduced.model.tables)))
+        modes, cost = _steer(leader, reduced, random)
+        point = feasible(reduced.model, phases=modes, seed=int(random.integers(1 << 31)))
+        if point is None:
+            return None
+        soft, removed = softened(reduced, lift_states(reduced, point), cells, cost)
+        first = np.setdiff1d(np.arange(soft.model.n), removed)
+        parts = [first] if len(first) else []
+        return Trial(soft, parts + [removed[p] for p in _induced(soft, removed, cells)])
+
+    def _starting(self, trial: Trial, attempt: int, random: np.random.Generator) -> list[np.ndarray]:
+        """Marginals to begin from: uniform first, then random ones."""
+        if attempt == 0:
+            return [np.full(k, 1.0 / k) for k in trial.reduced.model.sizes]
+        return [random.dirichlet(np.full(k, 0.3)) for k in trial.reduced.model.sizes]
+
+    def _climb(self, trial: Trial, marginals: list[np.ndarray]) -> Iterator[tuple[float, float]]:
+        """Sweeps to a fixed point; yields the bound and its rounding estimate after each sweep."""
+        trial.start(marginals)
+        last = -math.inf
+        for _ in range(self.sweeps):
+            trial.sweep()
+            value, error = trial.bound()
+            yield value, error
+            if not value > last + self.tolerance or not trial.crossing:
+                return
+            last = value
+
+    def _answer(self, trial: Trial, value: float, error: float, width: int, plan: Plan) -> Answer:
+        total = value + trial.reduced.log_constant
+        error += trial.reduced.error + ULP * abs(total)
+        name = repr(Tangent(width, self.starts, self.sweeps, self.tolerance, self.seed))
+        stats = {"width": width, "blocks": len(trial.blocks), "cells": trial.cells}
+        lower = Side(outward(total, error, -1.0), Grounds.COMPUTED, method=name, witness=trial.snapshot())
+        return Answer(lower=lower, stats=stats, plan=plan)
+
+
+def _induced(reduced: Reduced, variables: np.ndarray, cells: float) -> list[np.ndarray]:
+    """Blocks of the sub-model on `variables`, in places of that array."""
+    if len(variables) == 0:
+        return []
+    place = {int(v): i for i, v in enumerate(variables)}
+    scopes = [tuple(place[v] for v in s if v in place) for s in reduced.model.scopes]
+    return blocks(reduced.model.domains[variables], [s for s in scopes if s], cells)
+
+
+def _fits(trial: Trial, limits: Limits) -> bool:
+    """Whether a few sweeps at this width fit the time and the memory left."""
+    return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_CELL < limits.seconds_left()
+
+
+def _steer(leader: Trial | None, reduced: Reduced, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:
+    """From the best trial so far: the states to prefer, and how much each original variable would lose by a clamp."""
+    cost = 0.3 + 0.3 * random.random(len(reduced.states))
+    if leader is None:
+        return None, cost
+    modes = np.zeros(reduced.model.n, np.int64)
+    inner = {int(v): m for v, m in zip(leader.reduced.variables, leader.marginals(), strict=True)}
+    for i, v in enumerate(reduced.variables.tolist()):
+        kept, marginal = leader.reduced.states[v], inner.get(v, np.ones(1))
+        modes[i] = int(np.searchsorted(reduced.states[v], kept[int(np.argmax(marginal))]))
+        cost[v] += float(entr(marginal).sum())
+    return modes, cost

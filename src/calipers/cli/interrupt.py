@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM, heard once: the first ends the search and keeps the bracket; later ones are let go by.
+
+An exception raised inside a callback of a foreign library can be swallowed there; the signal is therefore sent again
+every quarter of a second until the command says that it has heard.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """What was asked of the process: `asked`, a signal came; `heard`, the command is finishing because of it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.heard = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.heard:
+            return
+        if not self.asked:
+            self.asked = True
+            threading.Thread(target=self._again, args=(signum,), daemon=True).start()
+        raise KeyboardInterrupt
+
+    def _again(self, signum: int) -> None:
+        waiting = threading.Event()
+        while not waiting.wait(0.25) and not self.heard:
+            signal.raise_signal(signum)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Within it the first SIGINT or SIGTERM raises `KeyboardInterrupt`; set `heard` when it has been acted on."""
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield interrupts
+        return
+    before = {s: signal.signal(s, interrupts) for s in _SIGNALS}
+    try:
+        yield interrupts
+    finally:
+        interrupts.heard = True
+        for s, handler in before.items():
+            signal.signal(s, handler)

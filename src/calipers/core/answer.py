@@ -1,0 +1,185 @@
+"""What an answer is: two sides of log Z, each saying what it rests on, and what was learned on the way.
+
+Grounds, in the order of trust: exact, certified, computed, statistical, none (see docs/contract.md). `a & b` keeps the
+better of each side; the failure probabilities of everything that was looked at add up, winners and losers alike.
+"""
+
+import enum
+import math
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+
+class Grounds(enum.StrEnum):
+    """What one side of a bracket rests on."""
+
+    EXACT = "exact"
+    CERTIFIED = "certified"
+    COMPUTED = "computed"
+    STATISTICAL = "statistical"
+    NONE = "none"
+
+
+class Result(enum.StrEnum):
+    """How a run ended; the value is the sentence that is shown."""
+
+    RUNNING = "the method has more to do"
+    EXACT = "log Z is known exactly, up to the stated rounding error"
+    GAP_MET = "the bracket is as narrow as was asked"
+    TIME_LIMIT = "the time limit came first"
+    INTERRUPTED = "interrupted; the bracket so far holds"
+    EXHAUSTED = "the method has nothing further to try"
+    UNCONVERGED = "the iteration stopped before it converged; its value is not to be trusted"
+    REFUSED = "no method would take this model"
+
+
+class Side(eqx.Module):
+    """One end of a bracket.
+
+    **Arguments:** `value` in nats (±inf allowed); `grounds`; `delta`, the failure probability (0 unless statistical);
+    `method`, the repr of the method that moved it; `witness`, what a certificate needs; `reason`, why it is infinite.
+    """
+
+    value: float
+    grounds: Grounds = eqx.field(static=True)
+    delta: float = 0.0
+    method: str = eqx.field(static=True, default="")
+    witness: Any = eqx.field(static=True, default=None)
+    reason: str = eqx.field(static=True, default="")
+
+
+NOTHING_BELOW = Side(-math.inf, Grounds.NONE, reason="no method has bounded this side yet")
+NOTHING_ABOVE = Side(math.inf, Grounds.NONE, reason="no method has bounded this side yet")
+
+
+class Belief(eqx.Module):
+    """What a method believes of the variables: `marginals[i]` has shape (domains[i],), `factors[a]` the shape of table a.
+
+    `grounds` is `exact` when they are the model's own marginals, else `none`: an estimate.
+    """
+
+    marginals: tuple[np.ndarray, ...]
+    factors: tuple[np.ndarray, ...] | None = None
+    grounds: Grounds = eqx.field(static=True, default=Grounds.NONE)
+
+
+class Answer(eqx.Module):
+    """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
+
+    `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
+    """
+
+    lower: Side = NOTHING_BELOW
+    upper: Side = NOTHING_ABOVE
+    value: float | None = None
+    belief: Belief | None = None
+    result: Result = eqx.field(static=True, default=Result.RUNNING)
+    stats: dict[str, Any] = eqx.field(static=True, default_factory=dict)
+    plan: Any = None
+    deterministic: tuple[Side, Side] | None = None
+    delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.deterministic is None:
+            lower = self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW
+            upper = self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE
+            self.deterministic = (lower, upper)
+        if self.delta == 0.0:
+            self.delta = self.lower.delta + self.upper.delta
+
+    def __check_init__(self) -> None:
+        if math.isnan(self.lower.value) or math.isnan(self.upper.value):
+            raise ValueError("a side of a bracket is NaN; a method must say ∓inf when it knows nothing")
+        if self.lower.value > self.upper.value + 1e-9 * max(1.0, abs(self.upper.value)) and self.delta == 0.0:
+            raise ValueError(
+                f"the bracket is empty: lower {self.lower.value!r} by {self.lower.method} lies above "
+                f"upper {self.upper.value!r} by {self.upper.method}; one of them is wrong"
+            )
+
+    @property
+    def gap(self) -> float:
+        """upper − lower in nats; 0 when both are the same infinity."""
+        return 0.0 if self.lower.value == self.upper.value else self.upper.value - self.lower.value
+
+    @property
+    def exact(self) -> bool:
+        """Whether both sides rest on an exact algorithm."""
+        return self.lower.grounds is Grounds.EXACT and self.upper.grounds is Grounds.EXACT
+
+    @property
+    def grounds(self) -> tuple[Grounds, Grounds]:
+        """Grounds of the lower and the upper side."""
+        return self.lower.grounds, self.upper.grounds
+
+    def __and__(self, other: "Answer") -> "Answer":
+        """Both answers are about the same log Z: keep the better of each side; the later estimate, belief and statistics."""
+        first, last = self.deterministic, other.deterministic
+        assert first is not None
+        assert last is not None
+        return Answer(
+            lower=_better(self.lower, other.lower, 1.0),
+            upper=_better(self.upper, other.upper, -1.0),
+            value=self.value if other.value is None else other.value,
+            belief=self.belief if other.belief is None else other.belief,
+            result=other.result,
+            stats={**self.stats, **other.stats},
+            plan=self.plan if other.plan is None else other.plan,
+            deterministic=(_better(first[0], last[0], 1.0), _better(first[1], last[1], -1.0)),
+            delta=self.delta + other.delta,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain numbers and strings, the part of the JSON document that it knows."""
+        assert self.deterministic is not None
+        low, high = self.deterministic
+        return {
+            "log_z": {"lower": number(self.lower.value), "upper": number(self.upper.value), "value": number(self.value)},
+            "grounds": {"lower": str(self.lower.grounds), "upper": str(self.upper.grounds)},
+            "methods": {"lower": self.lower.method, "upper": self.upper.method},
+            "deterministic": {"lower": number(low.value), "upper": number(high.value)},
+            "delta": self.delta,
+            "gap": number(self.gap),
+        }
+
+    def __str__(self) -> str:
+        return f"log Z {show_bracket(self.lower.value, self.upper.value)} nats ({self.lower.grounds}, {self.upper.grounds})"
+
+
+def _better(a: Side, b: Side, sign: float) -> Side:
+    """The tighter of two sides; at equal value the one on better grounds."""
+    if a.value == b.value:
+        ranks = list(Grounds)
+        return b if ranks.index(b.grounds) < ranks.index(a.grounds) else a
+    return b if sign * b.value > sign * a.value else a
+
+
+def outward(value: float, error: float, sign: float) -> float:
+    """`value` moved by `error` and one unit in the last place, down (sign −1) or up (sign +1); infinities stay."""
+    return value if math.isinf(value) else math.nextafter(value + sign * error, sign * math.inf)
+
+
+def exact_sides(value: float, error: float, method: str, witness: Any = None) -> tuple[Side, Side]:
+    """Both sides of an exact algorithm in float64: value ∓ error, rounded outward."""
+    low = Side(outward(value, error, -1.0), Grounds.EXACT, method=method, witness=witness)
+    return low, Side(outward(value, error, 1.0), Grounds.EXACT, method=method, witness=witness)
+
+
+def number(x: float | None) -> float | str | None:
+    """A JSON number; infinities become the strings "-inf" and "inf"."""
+    if x is None or math.isnan(x):
+        return None
+    return float(x) if math.isfinite(x) else ("inf" if x > 0 else "-inf")
+
+
+def show_bracket(lower: float, upper: float) -> str:
+    """`= 6.41050` or `∈ [6.4105, 6.9441]`, rounded outward, only as many digits as the gap bears."""
+    if lower == upper and math.isinf(lower):
+        return f"= {lower}"
+    gap = upper - lower
+    digits = 4 if not math.isfinite(gap) else min(12, max(1, 2 - math.floor(math.log10(max(gap, 1e-13)))))
+    scale = 10.0**digits
+    low = math.floor(lower * scale) / scale if math.isfinite(lower) else lower
+    high = math.ceil(upper * scale) / scale if math.isfinite(upper) else upper
+    return f"∈ [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,0 +1,115 @@
+"""The one anytime driver: it runs a method's answers until exactness, the gap, the time or Ctrl-C.
+
+Whatever stops it, the best bracket so far is yielded last and holds. A time limit interrupts a step at work through
+the same door as Ctrl-C (a timer signal, main thread only); elsewhere it is looked at between two answers.
+"""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+
+from calipers.core.answer import Answer, Result
+from calipers.core.method import AbstractMethod, Limits
+from calipers.core.model import AbstractModel
+
+
+class _TimeUp(BaseException):
+    """Raised inside a step when the deadline passes; never leaves this file."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raises `_TimeUp` in the main thread after `seconds`, and again every quarter second until it is heard."""
+    usable = math.isfinite(seconds) and threading.current_thread() is threading.main_thread()
+    if not usable or signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, signal.SIG_IGN, None):
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), 0.25)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stopped(answer: Answer, limits: Limits) -> Result | None:
+    """Why to stop now, if anything says so."""
+    if answer.exact:
+        return Result.EXACT
+    if math.isfinite(answer.gap) and answer.gap <= limits.gap:
+        return Result.GAP_MET
+    return Result.TIME_LIMIT if limits.seconds_left() <= 0 else None
+
+
+def _with(answer: Answer, result: Result) -> Answer:
+    """The same answer, ended with `result`."""
+    return answer & Answer(result=result)
+
+
+def iterate(model: AbstractModel, method: AbstractMethod, *, key: Any = None, limits: Limits = Limits()) -> Iterator[Answer]:
+    """Yields the running intersection of a method's answers; the last one carries the result code.
+
+    **Arguments:** `model`; `method`; `key`, a typed `jax.random.key` for random methods; `limits`.
+
+    **Raises:** `Refusal` when the method will not take the model at all.
+    """
+    best = Answer()
+    result: Result | None = None
+    stream: Iterator[Answer] | None = None
+    while result is None:
+        try:
+            with _alarm(limits.seconds_left()):
+                if stream is None:
+                    plan = method.plan(model, limits)
+                    best, stream = Answer(plan=plan), method.answers(model, plan, key)
+                best = best & next(stream)
+        except StopIteration:
+            result = Result.EXHAUSTED if best.result is Result.RUNNING else best.result
+        except _TimeUp:
+            result = Result.TIME_LIMIT
+        except KeyboardInterrupt:
+            result = Result.INTERRUPTED
+        else:
+            result = _stopped(best, limits)
+            if result is None:
+                yield best
+    yield _with(best, result)
+
+
+def log_z(
+    model: AbstractModel,
+    method: AbstractMethod,
+    *,
+    key: Any = None,
+    gap: float = 0.01,
+    time_limit: float = 60.0,
+    delta: float = 0.0,
+    memory: float = 8e9,
+    beliefs: bool = False,
+) -> Answer:
+    """Brackets log Z of `model` by `method`.
+
+    **Arguments:** `gap`, nats to aim for; `time_limit`, seconds of wall clock from this call; `delta`, the failure
+    probability that statistical sides may spend (0: deterministic sides only); `memory`, bytes; `beliefs`, whether
+    marginals are wanted too.
+
+    **Returns:** the last and best `Answer`; its `result` says why the run stopped.
+
+    **Raises:** `Refusal` when the method will not take the model.
+    """
+    limits = Limits(deadline=time.monotonic() + time_limit, gap=gap, delta=delta, memory=memory, beliefs=beliefs)
+    answer = Answer()
+    for answer in iterate(model, method, key=key, limits=limits):
+        pass
+    return answer

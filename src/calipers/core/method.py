@@ -1,0 +1,76 @@
+"""What a method is: a frozen bundle of hyper-parameters that plans, then yields ever better true answers.
+
+`repr(method)` round-trips: it is the text that the command line takes. What a run found (width, sweeps, order) is in
+`answer.stats`, never in the method.
+"""
+
+import abc
+import enum
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+
+from calipers.core.answer import Answer
+from calipers.core.model import AbstractModel
+
+
+class Proves(enum.Flag):
+    """Which sides of log Z a method can prove; EQUAL means that it computes log Z itself."""
+
+    NOTHING = 0
+    LOWER = enum.auto()
+    UPPER = enum.auto()
+    BOTH = LOWER | UPPER
+    EQUAL = LOWER | UPPER | 4
+
+
+class Refusal(ValueError):
+    """A method will not take this model under these limits; the message says why, with the estimate."""
+
+
+class Limits(eqx.Module):
+    """What a run may use, and what is wanted of it.
+
+    **Arguments:** `deadline` on `time.monotonic`'s clock; `gap` in nats; `delta`; `memory` in bytes; `beliefs`, whether
+    marginals are wanted beside log Z.
+    """
+
+    deadline: float = float("inf")
+    gap: float = 0.0
+    delta: float = 0.0
+    memory: float = 8e9
+    beliefs: bool = False
+
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; may be negative or infinite."""
+        return self.deadline - time.monotonic()
+
+
+class Plan(eqx.Module):
+    """What a method is about to do: printable, with the largest table, total work and memory stated beforehand."""
+
+    text: str = eqx.field(static=True)
+    structure: Any = None
+    log2_size: float = 0.0  # log2 of the entries of the largest table
+    cells: float = 0.0  # table entries touched by one pass
+    bytes: float = 0.0
+    limits: Limits = Limits()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class AbstractMethod(eqx.Module):
+    """A way to bound or estimate log Z."""
+
+    proves: eqx.AbstractClassVar[Proves]
+
+    @abc.abstractmethod
+    def plan(self, model: AbstractModel, limits: Limits = Limits()) -> Plan:
+        """Structure work only. Raises `Refusal`, with the estimate, when time or memory would not do."""
+
+    @abc.abstractmethod
+    def answers(self, model: AbstractModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+        """Answers about log Z, each one true. A one-shot method yields once."""

@@ -1,0 +1,254 @@
+"""The bucket tree: the structure behind elimination, weighted mini-buckets and the blocks of a tangent.
+
+    Φ_w(θ) = successive power sums over the variables in one elimination order, tables θ, weights w.
+
+With whole buckets and weights 1 it is log Z exactly (Dechter 1999); with buckets split so that no joint table exceeds
+`max_cells`, and Σ w = 1 over the mini-buckets of each variable, Hölder's inequality makes it an upper bound (Liu &
+Ihler 2011). One forward pass gives Φ, one backward pass every moment ∂Φ/∂θ and conditional entropy ∂Φ/∂w. Cost: the
+number of joint entries, times the items in a bucket. Memory: the messages (twice with moments). docs/theorems.md has
+the proofs.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from calipers.exact import kernels
+from calipers.exact.bucket_layout import allocate, chunks, compile_program, stack
+from calipers.exact.kernels import ULP, Program
+
+
+class MiniBucket(NamedTuple):
+    """One joint table to be: what it holds, in numbers of tables and of earlier mini-buckets."""
+
+    variable: int
+    rest: tuple[int, ...]  # the message's scope, last eliminated first
+    tables: tuple[int, ...]
+    children: tuple[int, ...]
+
+
+class BucketTree:
+    """An elimination order turned into a program.
+
+    Build it with `BucketTree.build`; `log2_size`, `cells` and `bytes` are known before any table is touched.
+    """
+
+    def __init__(
+        self,
+        sizes: np.ndarray,
+        scopes: list[tuple[int, ...]],
+        groups: list[list[MiniBucket]],
+        keep: bool,
+        max_cells: float,
+    ):
+        self.sizes, self.scopes, self.groups, self.max_cells = sizes, scopes, groups, max_cells
+        self.buckets = [b for group in groups for b in group]
+        self.parents = np.full(len(self.buckets), -1)
+        for place, bucket in enumerate(self.buckets):
+            self.parents[list(bucket.children)] = place
+        cells = np.array([math.prod(int(sizes[v]) for v in b.rest) * int(sizes[b.variable]) for b in self.buckets], float)
+        self.split = any(len(g) > 1 for g in groups)
+        self.log2_size = float(np.log2(cells.max())) if len(cells) else 0.0
+        self.cells = float(cells.sum())
+        self.keep = keep
+        self.joint_cells = cells
+        self._rounding_coefficients()
+        self._program: Program | None = None
+        self._layout()
+
+    @classmethod
+    def build(
+        cls,
+        sizes: np.ndarray,
+        scopes: list[tuple[int, ...]],
+        order: np.ndarray,
+        max_cells: float | None = None,
+        keep: bool = True,
+    ) -> "BucketTree":
+        """Assigns tables to buckets along `order` (every variable once), splitting buckets above `max_cells` entries.
+
+        **Arguments:** `sizes` (n,); `scopes`, non-empty tuples of variables; `max_cells`, None for whole buckets;
+        `keep`, keep all messages (needed for moments and matching), else reuse their memory.
+        """
+        position = np.empty(len(sizes), np.int64)
+        position[np.asarray(order, np.int64)] = np.arange(len(sizes))
+        rank = position.tolist()
+        waiting: list[list[tuple[frozenset[int], int, bool]]] = [[] for _ in range(len(sizes))]
+        for a, scope in enumerate(scopes):
+            waiting[min(scope, key=rank.__getitem__)].append((frozenset(scope), a, True))
+        log2 = np.log2(np.asarray(sizes, float)).tolist()
+        limit = math.inf if max_cells is None else math.log2(max_cells) + 1e-9
+        groups: list[list[MiniBucket]] = []
+        count = 0
+        for v in np.asarray(order).tolist():
+            group = []
+            for scope_set, items in _partition(waiting[v], v, log2, limit):
+                rest = tuple(sorted(scope_set - {v}, key=rank.__getitem__, reverse=True))
+                tables = tuple(a for _, a, own in items if own)
+                group.append(MiniBucket(v, rest, tables, tuple(a for _, a, own in items if not own)))
+                if rest:
+                    waiting[rest[-1]].append((frozenset(rest), count, False))
+                count += 1
+            waiting[v] = []
+            groups.append(group)
+        return cls(np.asarray(sizes, np.int64), list(scopes), groups, keep, math.inf if max_cells is None else max_cells)
+
+    def _rounding_coefficients(self) -> None:
+        """How many roundings each table, message and shift meets: (items in its bucket + 6), once per bucket."""
+        self.table_rounds = np.zeros(len(self.scopes))
+        self.message_rounds = np.zeros(len(self.buckets))
+        self.shift_rounds = 0.0
+        for bucket in self.buckets:
+            rounds = len(bucket.tables) + len(bucket.children) + 7
+            self.table_rounds[list(bucket.tables)] = rounds
+            self.message_rounds[list(bucket.children)] = rounds
+            self.shift_rounds += rounds
+        self.own_rounds = float(sum(int(self.sizes[b.variable]) + 8 for b in self.buckets))
+
+    def _layout(self) -> None:
+        """Where each table, shift and message lies in the arena."""
+        self.table_at, at = stack([math.prod(int(self.sizes[v]) for v in s) for s in self.scopes])
+        self.common = [_common(g) if len(g) > 1 else () for g in self.groups]
+        self.shift_size = [
+            math.prod(int(self.sizes[v]) for v in c) if len(g) > 1 else 0
+            for c, g in zip(self.common, self.groups, strict=True)
+        ]
+        self.shifts = slice(at, at + sum(s * len(g) for s, g in zip(self.shift_size, self.groups, strict=True)))
+        lengths = [int(c) // int(self.sizes[b.variable]) for c, b in zip(self.joint_cells, self.buckets, strict=True)]
+        self.message_at, self.arena_size = allocate(lengths, self.buckets, self.shifts.stop, self.keep)
+        self.bytes = 8.0 * self.arena_size * (2 if self.keep else 1)
+
+    @property
+    def program(self) -> Program:
+        """The flat program, compiled from the structure on first use."""
+        if self._program is None:
+            self._program = compile_program(self)
+        return self._program
+
+    def weights(self) -> np.ndarray:
+        """Equal weights within each variable's mini-buckets, shape (B,)."""
+        return np.repeat([1.0 / len(g) for g in self.groups], [len(g) for g in self.groups])
+
+    def run(self, tables: list[np.ndarray]) -> "Run":
+        """A fresh run over these log tables; tables[a] has the shape of scopes[a]."""
+        return Run(self, tables)
+
+    def log_partition(self, tables: list[np.ndarray]) -> tuple[float, float]:
+        """Φ at equal weights and its rounding estimate, in nats; for whole buckets log Z itself."""
+        run = self.run(tables)
+        return run.forward(), run.error
+
+    def moments(self, tables: list[np.ndarray]) -> tuple[float, float, list[np.ndarray]]:
+        """Φ, its rounding estimate, and ∂Φ/∂tables[a]: for whole buckets the marginal of scopes[a], in its shape."""
+        run = self.run(tables)
+        value = run.forward()
+        if value == -math.inf:
+            return value, 0.0, [np.zeros_like(t) for t in tables]
+        run.backward()
+        return value, run.error, run.marginals()
+
+
+class Run:
+    """The arrays of one evaluation of Φ: arena, dual, weights; shifts start at zero."""
+
+    def __init__(self, tree: BucketTree, tables: list[np.ndarray]):
+        self.tree = tree
+        self.program = tree.program
+        self.arena = np.zeros(tree.arena_size)
+        if tables:
+            self.arena[: tree.shifts.start] = np.concatenate([t.ravel() for t in tables])
+        count = len(tree.buckets)
+        self.weights = tree.weights()
+        self.shed, self.size, self.entropy = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.dual = np.zeros(tree.arena_size if tree.keep else 1)
+        self.informed = False
+        widest = int(self.program.width.max()) if count else 1
+        self._block = np.empty(widest)
+        spans = [s * len(g) for s, g in zip(tree.shift_size, tree.groups, strict=True)]
+        self._scratch = np.empty(max(spans, default=0))
+        self._chunks = chunks(tree)
+        self.error = 0.0
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """The cost-shifting tables, flat: a view."""
+        return self.arena[self.tree.shifts]
+
+    def forward(self, damping: float = 0.0) -> float:
+        """Φ at the present shifts and weights; with `damping` > 0 the shifts are first moved by moment matching."""
+        for first, last in self._chunks:
+            kernels.forward(
+                self.program, self.arena, self.weights, first, last, self.shed, self.size, self.dual, self.informed,
+                damping, self._block, self._scratch,
+            )  # fmt: skip
+        value = math.fsum(self.shed) if np.isfinite(self.shed).all() else -math.inf
+        self.error = self._rounding(value)
+        return value
+
+    def backward(self) -> None:
+        """Moments and entropies of the last forward pass, into `dual` and `entropy`."""
+        self.informed = False
+        self.dual[:] = 0.0
+        self.dual[self.program.message[self.tree.parents < 0]] = 1.0
+        for first, last in reversed(self._chunks):
+            kernels.backward(
+                self.program, self.arena, self.weights, first, last, self.shed, self.dual, self.entropy, self._block
+            )
+        self.informed = True
+
+    def reweight(self, rate: float) -> None:
+        """One step on the weights, after `backward`."""
+        kernels.reweight(self.program.group_ptr, self.weights, self.entropy, rate)
+
+    def marginals(self) -> list[np.ndarray]:
+        """∂Φ/∂table for every table, after `backward`."""
+        shapes = [tuple(int(self.tree.sizes[v]) for v in s) for s in self.tree.scopes]
+        return [
+            self.dual[at : at + math.prod(shape)].reshape(shape).copy()
+            for at, shape in zip(self.tree.table_at, shapes, strict=True)
+        ]
+
+    def _rounding(self, value: float) -> float:
+        """Rounding estimate of Φ: ulp × what `BucketTree._rounding_coefficients` counts × the size of each item."""
+        tree = self.tree
+        total = float(tree.table_rounds @ self._table_sizes()) + float(tree.message_rounds @ self.size)
+        total += tree.shift_rounds * float(np.abs(self.shifts).max(initial=0.0)) + tree.own_rounds
+        total += float(np.abs(self.shed).sum()) + abs(value)
+        return ULP * total if math.isfinite(total) else 0.0
+
+    def _table_sizes(self) -> np.ndarray:
+        """The largest finite |log entry| of each table, shape (f,)."""
+        tables = np.abs(self.arena[: self.tree.shifts.start])
+        tables[tables == math.inf] = 0.0
+        return np.maximum.reduceat(tables, self.tree.table_at) if len(tables) else tables
+
+
+def _partition(
+    items: list[tuple[frozenset[int], int, bool]], v: int, log2: list[float], limit: float
+) -> list[tuple[frozenset[int], list[tuple[frozenset[int], int, bool]]]]:
+    """Splits the items of a bucket into parts of at most 2**limit joint entries, largest first, least growth."""
+    if not items:
+        return [(frozenset((v,)), [])]
+    union = frozenset().union(*(s for s, _, _ in items))
+    if sum(log2[u] for u in union) <= limit:
+        return [(union, items)]
+    parts: list[tuple[set[int], float, list[tuple[frozenset[int], int, bool]]]] = []
+    for item in sorted(items, key=lambda it: -sum(log2[u] for u in it[0])):
+        best, growth = -1, math.inf
+        for p, (scope, size, _) in enumerate(parts):
+            more = sum(log2[u] for u in item[0] - scope)
+            if more < growth and (more == 0.0 or size + more <= limit):
+                best, growth = p, more
+        if best < 0:
+            parts.append((set(item[0]), sum(log2[u] for u in item[0]), [item]))
+        else:
+            scope, size, held = parts[best]
+            parts[best] = (scope | item[0], size + growth, [*held, item])
+    return [(frozenset(scope), held) for scope, _, held in parts]
+
+
+def _common(group: list[MiniBucket]) -> tuple[int, ...]:
+    """The variables that all mini-buckets of a group share, in the order of the first one's joint."""
+    shared = set(group[0].rest).intersection(*(b.rest for b in group[1:]))
+    return (*(v for v in group[0].rest if v in shared), group[0].variable)
