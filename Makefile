@@ -5,7 +5,7 @@ STAMP := .venv/installed
 EXTRAS := plot,graphs,bqm,dev
 WORKERS ?= 2
 
-.PHONY: install demo test test-slow lint format types docs check clean
+.PHONY: install constraints demo test test-slow lint format types docs check clean
 
 install: $(STAMP)
 
@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml checker/pyproject.toml constraints.txt
 	@echo "compiling the kernels once (they are cached beside the source)"
 	$(BIN)/calipers compare "square:4x4,J=pm1,h=gauss:0.1,beta=1,seed=1" --time-limit 60 > /dev/null 2>&1 || test $$? -eq 3
 	touch $(STAMP)
+
+constraints: $(STAMP)
+	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
 
 # A frustrated magnet too wide to be solved exactly in the time: the bracket closes while you watch (exit 3 = limit came first).
 demo: $(STAMP)
@@ -40,7 +44,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: test lint types docs
 

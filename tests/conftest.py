@@ -15,8 +15,8 @@ settings.load_profile("calipers")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of published instances (`uai/MANIFEST.tsv`, `ising/`, `spin_glass/` …): $CALIPERS_SHARED, else ../shared/data."""
+    """Published instances (`uai/MANIFEST.tsv`, `ising/`, `spin_glass/` …): $CALIPERS_SHARED, else ../shared/data."""
     folder = Path(os.environ.get("CALIPERS_SHARED", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no published instances at {folder}; set CALIPERS_SHARED to the folder that holds uai/MANIFEST.tsv")
+        pytest.skip(f"no published instances at {folder}; set CALIPERS_SHARED to a folder with uai/MANIFEST.tsv")
     return folder

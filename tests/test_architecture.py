@@ -1,4 +1,4 @@
-"""The floors of the house: imports only go left, there are no circles, files stay short, and starting up stays light."""
+"""The floors of the house: imports only go left, no circles, files stay short, and starting up stays light."""
 
 import ast
 import graphlib

@@ -4,26 +4,28 @@ verdict = check("grid.cert", model="grid.uai", evidence="grid.uai.evid")
 verdict.accepted, verdict.reason
 """
 
+import math
 import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from flint import arb, ctx
 
-from calipers_check import decomposition, tangent
 from calipers_check.archive import Archive, read
+from calipers_check.decomposition import Decomposition
 from calipers_check.errors import Reject, Unreadable
 from calipers_check.files import read_model
 from calipers_check.model import Model, build, model_digest
+from calipers_check.tangent import Tangent
 
 __version__ = "0.1.0"
 __all__ = ["Checked", "Reject", "Unreadable", "Verdict", "check"]
 
 BITS = 128
 CLAIM = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?|[+-]?inf")
-KINDS = {"tangent": tangent.bound, "decomposition": decomposition.bound}
+Witness = Tangent | Decomposition
+KINDS: dict[str, type[Witness]] = {"tangent": Tangent, "decomposition": Decomposition}
 
 
 class Checked(NamedTuple):
@@ -66,8 +68,9 @@ def check(
             file = None if model is None else read_model(model, None if evidence is None else str(evidence), beta)
             found, about = _model(archive, file, model)
             sha256 = found.sha256
+            read_before: dict[tuple[str, str], Witness] = {}
             for entry in _claims(archive):
-                claims.append(_check(entry, archive, found))
+                claims.append(_check(entry, archive, found, read_before))
         reason = next((_refusal(c) for c in claims if not c.accepted), "")
     except Reject as error:
         reason = str(error)
@@ -105,7 +108,7 @@ def _claims(archive: Archive) -> list[dict[str, Any]]:
     return [_table(claim, "claim") for claim in claims]
 
 
-def _check(entry: dict[str, Any], archive: Archive, model: Model) -> Checked:
+def _check(entry: dict[str, Any], archive: Archive, model: Model, known: dict[tuple[str, str], Witness]) -> Checked:
     start = time.perf_counter()
     side, kind, claim, witness = (entry.get(key) for key in ("side", "kind", "claim", "witness"))
     if side not in ("lower", "upper") or not isinstance(kind, str) or kind not in KINDS:
@@ -114,7 +117,9 @@ def _check(entry: dict[str, Any], archive: Archive, model: Model) -> Checked:
         raise Reject("a claim is not a decimal number")
     if entry.get("assumptions"):
         raise Reject("a claim rests on assumptions that this checker cannot check")
-    value = KINDS[kind](archive.under(str(witness)), model, side)
+    if (kind, str(witness)) not in known:
+        known[kind, str(witness)] = KINDS[kind](archive.under(str(witness)), model)
+    value = known[kind, str(witness)].bound(side)
     method = "".join(c if c.isprintable() else "?" for c in str(entry.get("method", ""))[:200])
     accepted, proved = follows(claim, value, side), _outward(value, side)
     return Checked(side, kind, claim, method, proved, accepted, time.perf_counter() - start)
@@ -129,15 +134,11 @@ def follows(claim: str, value: arb | float, side: str) -> bool:
 
 
 def _outward(value: arb | float, side: str) -> float:
-    """The bound as a float64 that follows from it, for display."""
+    """The bound as a float64 that follows from it, for display; NaN when none does."""
     ball = arb(value)
-    if not ball.is_finite():
-        return float(ball.mid())
-    away = float("-inf") if side == "lower" else float("inf")
-    number = float(ball.mid())
-    while not follows(repr(number), ball, side):
-        number = float(np.nextafter(number, away))
-    return number
+    edge, away = (ball.lower(), -math.inf) if side == "lower" else (ball.upper(), math.inf)
+    number = float(edge)
+    return number if math.isnan(number) or follows(repr(number), ball, side) else math.nextafter(number, away)
 
 
 def _refusal(failed: Checked) -> str:

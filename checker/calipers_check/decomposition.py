@@ -7,6 +7,7 @@ add up to 0, and what is missing is added. With one bucket a variable, w = 1 and
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
 from flint import arb
@@ -17,25 +18,36 @@ from calipers_check.tables import ONE, Table, check_cells, expand, from_logs, lo
 from calipers_check.witness import Bucket, Extra, read_buckets
 
 
-def bound(arrays: dict[str, np.ndarray], model: Model, side: str) -> arb | float:
-    """Encloses the bound on log Z that the witness proves."""
-    restricted, buckets = read_buckets(arrays, model)
-    if side == "upper":
-        left = possible_states(model)
-        if any(not states.any() for states in left):
-            return float("-inf")
-        _check_nothing_possible_dropped(restricted, left)
-    else:
-        check_evidence(restricted)
-        if restricted.empty:
-            return float("-inf")
-        _check_exact(buckets)
-    rank = _ranks(buckets)
-    total = _eliminate(restricted, buckets, rank) * _unlisted(restricted, buckets, side)
-    for v, size in enumerate(restricted.sizes):
-        total = total if v in rank else total * size
-    value = log(total)
-    return value if isinstance(value, float) else value + _residual(restricted, buckets)
+class Decomposition:
+    """A witness of this kind; what it proves of either side."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], model: Model):
+        self.model = model
+        self.restricted, self.buckets = read_buckets(arrays, model)
+        self.rank = _ranks(self.buckets)
+
+    @cached_property
+    def sent(self) -> arb:
+        """What the buckets send out, and the states of variables in no bucket: the same for both sides."""
+        total = _eliminate(self.restricted, self.buckets, self.rank)
+        for v, size in enumerate(self.restricted.sizes):
+            total = total if v in self.rank else total * size
+        return total
+
+    def bound(self, side: str) -> arb | float:
+        """Encloses the bound on log Z."""
+        if side == "upper":
+            left = possible_states(self.model)
+            if any(not states.any() for states in left):
+                return float("-inf")
+            _check_nothing_possible_dropped(self.restricted, left)
+        else:
+            check_evidence(self.restricted)
+            if self.restricted.empty:
+                return float("-inf")
+            _check_exact(self.buckets)
+        value = log(self.sent * _unlisted(self.restricted, self.buckets, side))
+        return value if isinstance(value, float) else value + _residual(self.restricted, self.buckets)
 
 
 def check_evidence(restricted: Restricted) -> None:

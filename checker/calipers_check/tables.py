@@ -7,6 +7,7 @@ so relative errors only add up; Arb's exponents are unbounded, so nothing overfl
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
+from operator import add, mul
 from typing import NamedTuple
 
 import numpy as np
@@ -78,8 +79,7 @@ def product(tables: Iterable[Table], scope: tuple[int, ...], sizes: Sequence[int
     for table in sorted(tables, key=lambda t: len(t.cells)):
         held = set(joint.scope) | set(table.scope)
         union = tuple(v for v in scope if v in held)
-        pairs = zip(expand(joint, union, sizes), expand(table, union, sizes), strict=True)
-        joint = Table(union, [x * y for x, y in pairs])
+        joint = Table(union, list(map(mul, expand(joint, union, sizes), expand(table, union, sizes))))
     return expand(joint, scope, sizes)
 
 
@@ -87,7 +87,7 @@ def sum_last(cells: list[arb], size: int) -> list[arb]:
     """Sums out the last variable of a scope."""
     total = cells[::size]
     for state in range(1, size):
-        total = [x + y for x, y in zip(total, cells[state::size], strict=True)]
+        total = list(map(add, total, cells[state::size]))
     return total
 
 

@@ -19,18 +19,25 @@ from calipers_check.tables import ONE, ZERO, Table, check_cells, expand, from_lo
 from calipers_check.witness import Block, read_blocks
 
 
-def bound(arrays: dict[str, np.ndarray], model: Model, side: str) -> arb | float:
-    """Encloses the bound on log Z that the witness proves."""
-    if side != "lower":
-        raise Reject("a tangent bounds log Z from below only")
-    restricted, blocks = read_blocks(arrays, model)
-    check_evidence(restricted)
-    if restricted.empty:
-        return float("-inf")
+class Tangent:
+    """A witness of this kind; what it proves from below."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], model: Model):
+        self.restricted, self.blocks = read_blocks(arrays, model)
+
+    def bound(self, side: str) -> arb | float:
+        """Encloses the bound on log Z."""
+        if side != "lower":
+            raise Reject("a tangent bounds log Z from below only")
+        check_evidence(self.restricted)
+        return float("-inf") if self.restricted.empty else _bound(self.restricted, self.blocks)
+
+
+def _bound(restricted: Restricted, blocks: list[Block]) -> arb | float:
     home, blocks = _homes(restricted, blocks)
     inside: list[list[int]] = [[] for _ in blocks]
     across, constant = [], ONE
-    for a in range(len(model.scopes)):
+    for a in range(len(restricted.model.scopes)):
         homes = {home[v] for v in restricted.scope(a)}
         if not homes:
             constant *= restricted.factor(a).cells[0]

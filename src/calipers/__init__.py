@@ -1,19 +1,80 @@
 """Calipers: log Z from both sides, for anything with an energy.
 
+    import calipers as cal
+    answer = cal.log_z(cal.Ising.square((16, 16), beta=0.44))
+    answer.lower, answer.upper
+
 Names are looked up when they are first asked for: importing `calipers` imports no jax.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from calipers.core.answer import Answer
+    from calipers.core.method import AbstractMethod
+    from calipers.core.model import AbstractModel
+
 __version__ = "0.1.0"
 
-METHODS: dict[str, str] = {
-    "Auto": "calipers.auto",
-    "Enumeration": "calipers.exact.enumeration",
-    "Elimination": "calipers.exact.elimination",
-    "MeanField": "calipers.variational.mean_field",
-    "Bethe": "calipers.variational.bethe",
-    "Tangent": "calipers.bounds.tangent",
-    "MiniBucket": "calipers.bounds.mini_bucket",
+_HOMES = {
+    "calipers.core.answer": ("Answer", "Belief", "Grounds", "Result", "Side"),
+    "calipers.core.iterate": ("iterate",),
+    "calipers.core.method": ("AbstractMethod", "Limits", "Plan", "Proves", "Refusal"),
+    "calipers.core.model": ("AbstractDiscreteModel", "AbstractModel"),
+    "calipers.models.exponential_family": ("ExponentialFamily",),
+    "calipers.models.factor_graph": ("FactorGraph",),
+    "calipers.models.ising": ("Ising",),
+    "calipers.models.tempered": ("Tempered",),
+    "calipers.io": ("load", "save"),
+    "calipers.io.certificate": ("Certificate",),
+    "calipers.io.errors": ("InputError", "SpecError"),
+    "calipers.io.npz": ("read_npz", "write_npz"),
+    "calipers.io.spec": ("from_spec",),
+    "calipers.io.uai": ("read_uai",),
+    "calipers.io.uai_writer": ("write_uai",),
+    "calipers.exact.differentiable": ("log_partition", "moments"),
+    "calipers.exact.elimination": ("Elimination",),
+    "calipers.exact.enumeration": ("Enumeration",),
+    "calipers.variational.bethe": ("Bethe",),
+    "calipers.variational.mean_field": ("MeanField",),
+    "calipers.bounds.mini_bucket": ("MiniBucket",),
+    "calipers.bounds.pairs": ("Pairs",),
+    "calipers.bounds.tangent": ("Tangent",),
+    "calipers.auto": ("Auto",),
 }
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+_ROOMS = ("plots", "testing", "zoo")  # modules, not names in one
+
+__all__ = ["__version__", "log_z", *_WHERE, *_ROOMS]
+
+
+def log_z(model: "AbstractModel", method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
+    """Brackets log Z of `model`, by `Auto()` unless told otherwise.
+
+    **Arguments:** `model`; `method`; `limits`, as in `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`,
+    `memory`, `beliefs`, `key`.
+
+    **Returns:** the last and best `Answer`; its `result` says why the run stopped.
+
+    **Raises:** `Refusal` when the method will not take the model.
+    """
+    from calipers.auto import Auto
+    from calipers.core import iterate
+
+    return iterate.log_z(model, Auto() if method is None else method, **limits)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"calipers.{name}")
+    else:
+        raise AttributeError(f"module 'calipers' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

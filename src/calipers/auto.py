@@ -66,7 +66,7 @@ class Auto(AbstractMethod):
         if 2.0**order.log2_total * SECONDS_PER_CELL < _AT_ONCE and _affordable(order, limits, 1.0):
             yield from _eliminate(reduced, order, limits)
             return
-        for method in (MiniBucket(ibound=4, sweeps=3, order_seconds=0.1), MeanField(starts=1)):
+        for method in (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5)):
             yield from _stream(method, reduced, limits, key)
         order = _search(reduced, order, limits)
         if _affordable(order, limits, 0.8):

@@ -4,10 +4,10 @@ A tangent bound treats blocks as independent, so what it loses sits in the facto
 `score` is the sum of their strengths, max − min of each log table, and a crossing factor with zeros (infinite strength)
 is counted apart. Within `cells` joint entries a block may be as long as it likes, only not wide: strips of a grid.
 
-Candidates: contiguous runs of an order (index, breadth-first from a far corner, elimination), each run as long as its
-elimination fits; runs cut again where they cross least; and w-cutsets (Bidyuk & Dechter, JAIR 2007): eliminate by
-min-size, put off the most entangled variable whenever no bucket fits, and repeat with those put off. A last pass moves
-variables to the block that they lean on most. Proves nothing: every partition is a valid cover.
+Candidates: contiguous runs of an order (index, a sweep from a far corner, breadth-first), each run as long as its
+elimination fits and ended where little crosses; and w-cutsets (Bidyuk & Dechter, JAIR 2007): eliminate by min-size, put
+off the most entangled variable whenever no bucket fits, and repeat with those put off. A last pass moves variables to
+the block that they lean on most. Proves nothing: every partition is a valid cover.
 
 Cost: a few dozen sparse eliminations; under a second for 10⁴ sparse variables. Fails: a variable with more states than
 `cells` is a block of its own, and larger than asked.
@@ -21,18 +21,24 @@ from typing import NamedTuple
 import numpy as np
 
 from calipers.exact import graph_orders as kernels
-from calipers.exact.ordering import MAX_BITSET, Graph, adjacency, greedy_order, price
+from calipers.exact import graph_sweeps as walks
+from calipers.exact.interaction import Graph, adjacency
+from calipers.exact.ordering import MAX_BITSET, greedy_order, price, swept_order
 
 _MOVES = 200  # at most, of `_refined`
-_BEYOND = 3  # longer runs that `_well_cut` tries
+_NEAR = 3  # longer, and shorter, runs that `_well_cut` tries
 _SLACK = 1e-9  # log2, for sums of logs that should be equal
 _HARD = 1e3  # a factor with zeros counts as this many of the strongest others
 
 
+Orders = list[np.ndarray]  # of each block, its variables in elimination order
+
+
 class Cover(NamedTuple):
-    """A partition of the variables: `blocks` (ascending variables each), the strength that crosses, and how it was found."""
+    """A partition of the variables into `blocks` (ascending), an elimination order of each that fits, and its score."""
 
     blocks: tuple[np.ndarray, ...]
+    orders: tuple[np.ndarray, ...]
     score: float
     hard: int  # crossing factors with zeros: such a trial may have mass where the model has none
     crossing: int  # crossing factors
@@ -40,7 +46,7 @@ class Cover(NamedTuple):
 
 
 def strengths(tables: Sequence[np.ndarray]) -> np.ndarray:
-    """max − min of each log table, shape (f,): the most that leaving it out can change a log weight; inf with zeros in it."""
+    """max − min of each log table, shape (f,): how much it can change a log weight; inf when it has zeros."""
     ranges = [float(np.max(t) - np.min(t)) if np.isfinite(t).all() else math.inf for t in tables]
     return np.array(ranges, np.float64)
 
@@ -62,7 +68,7 @@ def covers(
 ) -> list[Cover]:
     """Partitions into blocks whose exact elimination has joint tables of at most `cells` entries, best first.
 
-    **Arguments:** `sizes`, states of each variable; `scopes`, variables of each factor; `strengths`, one number a factor,
+    **Arguments:** `sizes`, states of each variable; `scopes`, variables of each factor; `strengths`, a number each,
     1 by default; `seconds`, after which no further candidate is begun (one always is).
 
     **Returns:** covers in order of fewest hard crossings, then least score.
@@ -73,26 +79,26 @@ def covers(
         raise ValueError(f"cells is {cells}; a block needs tables of at least 2 entries")
     deadline = time.monotonic() + seconds
     strength = np.ones(len(scopes)) if strengths is None else np.asarray(strengths, np.float64)
-    problem = _problem(sizes, scopes, strength, math.log2(cells) + _SLACK, deadline)
+    problem = _problem(sizes, scopes, strength, math.log2(cells) + _SLACK, 0.1 * seconds)
     found: list[Cover] = []
-    for name, block in _candidates(problem):
-        found.append(_cover(name, block, scopes, strength))
+    for name, orders in _candidates(problem):
+        found.append(_cover(name, orders, problem.graph.n, scopes, strength))
         if time.monotonic() > deadline:
             break
     return sorted(found, key=lambda c: (c.hard, c.score, len(c.blocks)))
 
 
 class _Problem(NamedTuple):
-    """The interaction graph, the strength of each of its edges (aligned with `graph.nbr`), the log2 cells allowed, the time."""
+    """The interaction graph, the strength of each edge (as in `graph.nbr`), the log2 cells and the time allowed."""
 
     graph: Graph
     edge: np.ndarray
     limit: float
-    deadline: float  # on time.monotonic's clock
+    seconds: float  # for refining one candidate
 
 
 def _problem(
-    sizes: Sequence[int], scopes: Sequence[Sequence[int]], strength: np.ndarray, limit: float, deadline: float
+    sizes: Sequence[int], scopes: Sequence[Sequence[int]], strength: np.ndarray, limit: float, seconds: float
 ) -> _Problem:
     graph = adjacency(len(sizes), scopes, sizes)
     n = max(graph.n, 1)
@@ -109,75 +115,85 @@ def _problem(
             for j in range(k):
                 if i != j:  # a factor of k variables shares its strength among the k − 1 edges of a tree over them
                     np.add.at(edge, np.searchsorted(codes, table[:, i] * n + table[:, j]), soft[group] * 2 / k)
-    return _Problem(graph, edge, limit, deadline)
+    return _Problem(graph, edge, limit, seconds)
 
 
-def _cover(name: str, block: np.ndarray, scopes: Sequence[Sequence[int]], strength: np.ndarray) -> Cover:
-    """The cover with block[v] the block of v, scored."""
+def _cover(name: str, orders: Orders, n: int, scopes: Sequence[Sequence[int]], strength: np.ndarray) -> Cover:
+    """The cover with these blocks, scored."""
     lengths = np.array([len(s) for s in scopes], np.int64)
-    flat = block[np.fromiter((v for s in scopes for v in s), np.int64, int(lengths.sum()))]
+    flat = _numbered(orders, n)[np.fromiter((v for s in scopes for v in s), np.int64, int(lengths.sum()))]
     crosses = np.zeros(len(scopes), bool)
     filled = lengths > 0
     starts = (np.cumsum(lengths) - lengths)[filled]
     if len(starts):
         crosses[filled] = np.maximum.reduceat(flat, starts) != np.minimum.reduceat(flat, starts)
     cut = strength[crosses]
-    order = np.argsort(block, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(block[order])) + 1) if len(block) else []
     hard = np.isinf(cut)
-    return Cover(tuple(parts), float(cut[~hard].sum()), int(hard.sum()), int(crosses.sum()), name)
+    score = float(cut[~hard].sum())
+    return Cover(tuple(map(np.sort, orders)), tuple(orders), score, int(hard.sum()), int(crosses.sum()), name)
 
 
-def _candidates(problem: _Problem) -> Iterator[tuple[str, np.ndarray]]:
-    """Pairs (name, block of each variable)."""
+def _numbered(orders: Orders, n: int) -> np.ndarray:
+    """The block of each variable."""
+    block = np.zeros(n, np.int64)
+    for k, order in enumerate(orders):
+        block[order] = k
+    return block
+
+
+def _candidates(problem: _Problem) -> Iterator[tuple[str, Orders]]:
+    """Pairs (name, elimination order of each block)."""
     graph = problem.graph
     if graph.n == 0:
-        yield "nothing", np.zeros(0, np.int64)
+        yield "nothing", []
         return
-    swept = kernels.levels(graph.ptr, graph.nbr)
-    runs = [("index runs", np.arange(graph.n)), ("breadth-first runs", swept)]
-    for name, order in runs:
-        yield name, _refined(problem, _runs(problem, order))
+    by_level = walks.levels(graph.ptr, graph.nbr)
+    swept = swept_order(graph, by_level)
+    assert swept is not None
+    for name, order in (("index", np.arange(graph.n)), ("swept", swept), ("breadth-first", by_level)):
+        yield f"{name} runs", _refined(problem, _runs(problem, order))
     if graph.n <= MAX_BITSET:
         yield "cutset", _refined(problem, _cutset(problem, False))
         yield "weak cutset", _refined(problem, _cutset(problem, True))
 
 
-def fits(graph: Graph, limit: float) -> bool:
-    """Whether some cheap order eliminates `graph` with log2 joint tables within `limit` (one variable always does)."""
+def fitting_order(graph: Graph, limit: float) -> np.ndarray | None:
+    """An order that eliminates `graph` with log2 joint tables within `limit`, if a cheap one does; one variable may."""
     if graph.n <= 1:
-        return True
-    swept = kernels.levels(graph.ptr, graph.nbr)
-    if price(graph, swept, limit) is not None or price(graph, np.arange(graph.n), limit) is not None:
-        return True
+        return np.arange(graph.n)
+    for order in (np.arange(graph.n), swept_order(graph, walks.levels(graph.ptr, graph.nbr), limit)):
+        if order is not None and price(graph, order, limit) is not None:
+            return order
     if graph.n > MAX_BITSET:
-        return False
-    return any(greedy_order(graph, mix=mix, limit=limit) is not None for mix in (math.inf, 0.01, 1.0))
+        return None
+    greedy = (greedy_order(graph, mix=mix, limit=limit) for mix in (math.inf, 0.01))
+    return next((order for order in greedy if order is not None), None)
 
 
-def _runs(problem: _Problem, order: np.ndarray) -> np.ndarray:
-    """Cuts `order` into runs, each about as long as fits, ended where the least strength crosses."""
+def _runs(problem: _Problem, order: np.ndarray) -> Orders:
+    """Cuts `order` into runs, each about as long as fits, ended where little strength crosses."""
     graph, n = problem.graph, problem.graph.n
-    block, place = np.empty(n, np.int64), np.empty(n, np.int64)
+    place, out = np.empty(n, np.int64), []
     place[order] = np.arange(n)
-    start = k = 0
-    guess = 8
+    start, guess = 0, 8
     while start < n:
 
-        def holds(m: int, start: int = start) -> bool:
-            return fits(graph.induced(order[start : start + m]), problem.limit)
+        def trial(m: int, start: int = start) -> np.ndarray | None:
+            run = order[start : start + m]
+            found = fitting_order(graph.induced(run), problem.limit)
+            return None if found is None else run[found]
 
-        length = guess = _longest(holds, n - start, guess)
+        length = guess = _longest(lambda m: trial(m) is not None, n - start, guess)
         reach = min(n, start + length + length // 4 + 1)
-        cuts = kernels.cut_profile(graph.ptr, graph.nbr, problem.edge, order, place, start, reach)
-        length = _well_cut(holds, cuts, length)
-        block[order[start : start + length]] = k
-        start, k = start + length, k + 1
-    return block
+        cuts = walks.cut_profile(graph.ptr, graph.nbr, problem.edge, order, place, start, reach)
+        found = _well_cut(trial, cuts, length)
+        out.append(found)
+        start += len(found)
+    return out
 
 
 def _longest(holds: Callable[[int], bool], most: int, guess: int) -> int:
-    """The largest m ≤ most with holds(m), as if it were monotone: gallops from `guess`, then halves. holds(1) is given."""
+    """The largest m ≤ most with holds(m), as if monotone: gallops from `guess`, then halves. holds(1) is given."""
     low, high, step = 1, most + 1, min(max(guess, 2), most)
     while low < step < high:
         if holds(step):
@@ -193,53 +209,56 @@ def _longest(holds: Callable[[int], bool], most: int, guess: int) -> int:
     return low
 
 
-def _well_cut(holds: Callable[[int], bool], cuts: np.ndarray, length: int) -> int:
-    """A length near `length` whose cut is small; cuts[m − 1] is what a run of m shares with what follows.
+def _well_cut(trial: Callable[[int], np.ndarray | None], cuts: np.ndarray, length: int) -> np.ndarray:
+    """The order of a run of about `length` whose cut is small; cuts[m − 1] is what a run of m shares with what follows.
 
-    Longer runs at the end of a row, say, may fit although ragged ones do not: the few best cut are tried.
+    Longer runs that end with a row, say, may fit although ragged ones do not: the few best cut are tried.
     """
-    if len(cuts) <= length:
-        return length
     beyond = np.arange(length + 1, len(cuts) + 1)
-    for m in sorted(beyond[np.lexsort((-beyond, cuts[beyond - 1]))][:_BEYOND], reverse=True):
-        if cuts[m - 1] <= cuts[length - 1] and holds(int(m)):
-            return int(m)
-    near = np.arange(max(1, math.ceil(0.8 * length)), length + 1)
-    return int(near[np.lexsort((-near, cuts[near - 1].round(9)))[0]])
+    near = np.arange(max(1, math.ceil(0.8 * length)), length)
+    best = [sorted(m[np.lexsort((-m, cuts[m - 1].round(9)))][:_NEAR].tolist(), reverse=True) for m in (beyond, near)]
+    here = cuts[length - 1] if length < len(cuts) else -1.0  # nothing beats taking everything
+    for m in [m for m in best[0] if cuts[m - 1] <= here] + [m for m in best[1] if cuts[m - 1] < here * (1 - 1e-9)]:
+        order = trial(m)
+        if order is not None:
+            return order
+    order = trial(length)
+    assert order is not None
+    return order
 
 
-def _cutset(problem: _Problem, weak: bool) -> np.ndarray:
-    """Blocks by rounds of w-cutset: round k keeps what eliminates within the limit and leaves the rest to round k + 1."""
+def _cutset(problem: _Problem, weak: bool) -> Orders:
+    """Rounds of w-cutset: each round keeps what eliminates within the limit and leaves the rest to the next."""
     graph = problem.graph
-    block = np.zeros(graph.n, np.int64)
-    left, k = np.arange(graph.n), 0
+    left, out = np.arange(graph.n), []
     pull = np.bincount(np.repeat(np.arange(graph.n), np.diff(graph.ptr)), problem.edge, graph.n)
     while len(left):
         part = graph.induced(left)
         cost = np.maximum(pull[left], 1e-300) if weak else np.ones(len(left))
-        bits = kernels.bitset(part.ptr, part.nbr)
-        put_off = kernels.cutset(bits, part.log2_sizes, cost, problem.limit)
-        block[left[~put_off]] = k
-        left, k = left[put_off], k + 1
-    return block
+        order, kept = kernels.cutset(kernels.bitset(part.ptr, part.nbr), part.log2_sizes, cost, problem.limit)
+        out.append(left[order[:kept]])
+        left = np.sort(left[order[kept:]])
+    return out
 
 
-def _refined(problem: _Problem, block: np.ndarray) -> np.ndarray:
+def _refined(problem: _Problem, orders: Orders) -> Orders:
     """Moves variables to the block that they are tied to most strongly, while it still fits."""
-    graph, block = problem.graph, block.copy()
+    graph, block = problem.graph, _numbered(orders, problem.graph.n)
     head = np.repeat(np.arange(graph.n), np.diff(graph.ptr))
     own = np.bincount(head, np.where(block[head] == block[graph.nbr], problem.edge, 0.0), graph.n)
     lean = np.bincount(head, problem.edge, graph.n) - 2 * own  # positive: more strength crosses than stays
-    leaning = np.argsort(-lean, kind="stable")
+    until = time.monotonic() + problem.seconds
+    leaning, orders = np.argsort(-lean, kind="stable"), list(orders)
     for v in leaning[lean[leaning] > 0][:_MOVES].tolist():
-        if time.monotonic() > problem.deadline:
+        if time.monotonic() > until:
             break
         around = slice(graph.ptr[v], graph.ptr[v + 1])
-        ties = np.bincount(block[graph.nbr[around]], problem.edge[around], int(block.max()) + 1)
-        target = int(np.argmax(ties))
-        if ties[target] <= ties[block[v]] * (1 + 1e-12):
+        ties = np.bincount(block[graph.nbr[around]], problem.edge[around], len(orders))
+        target, source = int(np.argmax(ties)), int(block[v])
+        if ties[target] <= ties[source] * (1 + 1e-12):
             continue
-        joined = np.sort(np.append(np.flatnonzero(block == target), v))
-        if fits(graph.induced(joined), problem.limit):
-            block[v] = target
-    return np.unique(block, return_inverse=True)[1].astype(np.int64)
+        joined = np.sort(np.append(orders[target], v))
+        found = fitting_order(graph.induced(joined), problem.limit)
+        if found is not None:  # the block left behind eliminates in what remains of its order
+            block[v], orders[target], orders[source] = target, joined[found], orders[source][orders[source] != v]
+    return [order for order in orders if len(order)]

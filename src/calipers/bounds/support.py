@@ -39,14 +39,14 @@ def softened(reduced: Reduced, point: np.ndarray, cells: float, cost: np.ndarray
         crossing = removed[hard_variables(reduced)[removed]]
         if len(crossing) == 0:
             return reduced, removed
-        gain = np.diff(graph.ptr)[crossing] / price[crossing]
         states = list(reduced.states)
-        for v in reduced.variables[crossing[np.argsort(-gain, kind="stable")[: 1 + len(crossing) // 16]]].tolist():
+        for v in reduced.variables[crossing[: 1 + len(crossing) // 16]].tolist():
             states[v] = np.array([point[v]])
         reduced = restrict(reduced.original, states, flat)
 
 
 def _cutset(graph: Graph, cells: float, price: np.ndarray) -> np.ndarray:
-    """Variables without which `graph` eliminates in tables of at most `cells` entries."""
+    """Variables without which `graph` eliminates in tables of at most `cells` entries, the most entangled first."""
     bits = graph_orders.bitset(graph.ptr, graph.nbr)
-    return np.flatnonzero(graph_orders.cutset(bits, graph.log2_sizes, price, float(np.log2(cells)) + 1e-9))
+    order, kept = graph_orders.cutset(bits, graph.log2_sizes, price, float(np.log2(cells)) + 1e-9)
+    return order[kept:][::-1].copy()

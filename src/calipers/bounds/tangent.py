@@ -8,9 +8,8 @@ inside blocks: where they would cross, variables are clamped to a feasible confi
 & Jordan (1996); Xing, Jordan & Russell, *Generalized mean field* (2003).
 """
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,26 +63,43 @@ class Tangent(AbstractMethod):
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         best, leader = -math.inf, None
-        for width in self._widths(reduced):
-            for attempt in range(self.starts):
-                trial = self._trial(reduced, leader, width, random)
-                if trial is None:
-                    yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT)
-                    return
-                if self.width is None and not _fits(trial, plan.limits):
-                    return
-                for value, error in self._climb(trial, self._starting(trial, attempt, random)):
-                    if value + trial.reduced.log_constant > best + 1e-7:
-                        best, leader = value + trial.reduced.log_constant, trial
-                        yield self._answer(trial, value, error, width, plan)
-                if len(trial.blocks) == 1 and trial.reduced is reduced:
-                    return
+        for trial, width, attempt in self._trials(reduced, lambda: leader, random, plan.limits):
+            if trial is None:
+                yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+                return
+            for value, error in self._climb(trial, self._starting(trial, attempt, random)):
+                if value + trial.reduced.log_constant > best + 1e-7:
+                    best, leader = value + trial.reduced.log_constant, trial
+                    yield self._answer(trial, value, error, width, plan)
 
-    def _widths(self, reduced: Reduced) -> Iterator[int]:
-        if self.width is not None:
-            return iter((self.width,))
-        widest = max(reduced.model.sizes, default=2)
-        return itertools.count(math.ceil(2 * math.log2(widest)), 2)
+    def _trials(
+        self, reduced: Reduced, leader: Callable[[], Trial | None], random: np.random.Generator, limits: Limits
+    ) -> Iterator[tuple[Trial | None, int, int]]:
+        """Trials with their width and the number of the start; ever wider, then at the widest that fits, again."""
+        hard, trial = has_zeros(reduced.model), None
+        width, step = self._first_width(reduced), 2 if self.width is None else 0
+        while True:
+            for attempt in range(self.starts):
+                if hard or attempt == 0:
+                    trial = self._trial(reduced, leader(), width, random)
+                    if trial is not None and self.width is None and not _fits(trial, limits):
+                        break
+                yield trial, width, attempt
+                assert trial is not None
+                if len(trial.blocks) <= 1 and trial.reduced is reduced:
+                    return  # one block holds everything: that was log Z
+            else:
+                if step == 0 and (self.width is not None or not hard):
+                    return
+                width += step
+                continue
+            if step == 0 or not hard:
+                return
+            width, step = width - step, 0
+
+    def _first_width(self, reduced: Reduced) -> int:
+        """Room for pairs of the largest variables."""
+        return math.ceil(2 * math.log2(max(reduced.model.sizes, default=2))) if self.width is None else self.width
 
     def _trial(
         self, reduced: Reduced, leader: Trial | None, width: int, random: np.random.Generator
@@ -91,7 +107,8 @@ class Tangent(AbstractMethod):
         """The blocks at this width, on a support that no crossing factor forbids; None if nothing is feasible."""
         cells = 2.0**width
         if not has_zeros(reduced.model):
-            return Trial(reduced, blocks(reduced.model.domains, list(reduced.model.scopes), cells, strengths(reduced.model.tables)))
+            model = reduced.model
+            return Trial(reduced, blocks(model.domains, list(model.scopes), cells, strengths(model.tables)))
         modes, cost = _steer(leader, reduced, random)
         point = feasible(reduced.model, phases=modes, seed=int(random.integers(1 << 31)))
         if point is None:

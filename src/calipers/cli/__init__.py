@@ -16,10 +16,16 @@ import typer
 
 from calipers.cli.compare import compare
 from calipers.cli.logz import logz
+from calipers.cli.machine import process_start
 from calipers.cli.make import make
 from calipers.cli.sweep import sweep
 from calipers.cli.verify import verify
-from calipers.cli.machine import process_start
+
+EXAMPLES = """\b
+Examples:
+  calipers logz square:16x16,T=2.269
+  calipers logz grid.uai --evidence grid.uai.evid --json
+  calipers logz grid.uai --certificate grid.cert && calipers verify grid.cert --model grid.uai"""
 
 app = typer.Typer(
     name="calipers",
@@ -41,8 +47,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback(
     invoke_without_command=True,
-    epilog="\b\nExamples:\n  calipers logz square:16x16,T=2.269\n  calipers logz grid.uai --evidence grid.uai.evid --json\n"
-    "  calipers logz grid.uai --certificate grid.cert && calipers verify grid.cert --model grid.uai",
+    epilog=EXAMPLES,
 )
 def calipers(
     ctx: typer.Context,

@@ -30,11 +30,19 @@ _UNKNOWN: dict[str, Any] = {
 
 def describe_model(source: str, model: Any) -> dict[str, Any]:
     """Size and identity of a model; `sha256` is of its canonical form, the one that certificates carry."""
-    from calipers.io.certificate import model_digest, model_parts
+    from calipers.io.witness_arrays import model_digest, model_parts
+    from calipers.models.ising import Ising
 
-    kind, parts, _ = model_parts(model)
-    factors = len(model.factor_graph().scopes)
-    return {"source": source, "variables": int(model.n), "factors": factors, "sha256": model_digest(kind, parts)}
+    magnet = isinstance(model, Ising)  # its factor graph is long: a table an edge and a site
+    factors = len(model.edges) + model.n + (model.offset != 0) if magnet else len(model.factor_graph().scopes)
+    said = {
+        "source": source,
+        "variables": int(model.n),
+        "factors": int(factors),
+        "sha256": model_digest(*model_parts(model)),
+    }
+    spec = model.lattice.spec(model.beta) if magnet and model.lattice is not None else None
+    return said if spec is None else {**said, "spec": spec}  # every law and seed spelled out
 
 
 def exit_code(stopped: str) -> int:
@@ -107,7 +115,9 @@ def print_text(doc: dict[str, Any]) -> None:
         print(f"  value  {doc['log_z']['value']!s:<22} estimate")
     if doc["delta"]:
         both = doc["deterministic"]
-        print(f"  at δ = 0: [{both['lower']}, {both['upper']}]; the sides above fail with probability ≤ {doc['delta']:g}")
+        print(
+            f"  at δ = 0: [{both['lower']}, {both['upper']}]; the sides above fail with probability ≤ {doc['delta']:g}"
+        )
     gap = float(doc["gap"])
     per = f", {gap / variables:.3g} per variable" if variables and math.isfinite(gap) else ""
     print(f"  gap    {gap:.3g} nats{per}")

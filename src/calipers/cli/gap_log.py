@@ -71,7 +71,9 @@ class GapLog:
         if self.rows % 20 == 0:
             heads = ("lower", "upper", "gap", "per spin")
             head = "    time {:>8} {:>14} {:<11} {:>14} {:<11} {:>11} {:>10}  moved by"
-            self._print(head.format("regions" if "regions" in answer.stats else "step", heads[0], "", heads[1], "", *heads[2:]))
+            self._print(
+                head.format("regions" if "regions" in answer.stats else "step", heads[0], "", heads[1], "", *heads[2:])
+            )
         self.rows += 1
         self._print(self._line(row))
 

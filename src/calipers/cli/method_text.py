@@ -57,7 +57,8 @@ def _build(node: ast.expr, text: str) -> Any:
     name = _named(node.func.id)
     if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
         raise _bad(f"{text!r} unpacks arguments; spell them out")
-    return _construct(name, [_build(a, text) for a in node.args], {str(k.arg): _build(k.value, text) for k in node.keywords})
+    keywords = {str(k.arg): _build(k.value, text) for k in node.keywords}
+    return _construct(name, [_build(a, text) for a in node.args], keywords)
 
 
 def _construct(name: str, args: list[Any], keywords: dict[str, Any]) -> Any:

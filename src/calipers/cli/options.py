@@ -16,7 +16,7 @@ def _at_least_zero(value: _Float) -> _Float:
     return value
 
 
-def _positive(value: _Float) -> _Float:
+def positive(value: _Float) -> _Float:
     if value is not None and not value > 0:
         raise typer.BadParameter(f"{value} is not a number > 0")
     return value
@@ -40,7 +40,7 @@ def _probability(value: float) -> float:
     return value
 
 
-def _writable(value: str | None) -> str | None:
+def check_writable(value: str | None) -> str | None:
     """A file that could be written there; said before the work, not after it."""
     if value is None:
         return None
@@ -56,9 +56,7 @@ def _writable(value: str | None) -> str | None:
 
 Model = Annotated[
     str,
-    typer.Argument(
-        metavar="MODEL", help="A file (.uai, .npz, dimod BQM .json) or a spec (square:64x64,T=2.269).", show_default=False
-    ),
+    typer.Argument(help="A file (.uai, .npz, dimod BQM .json) or a spec (square:64x64,T=2.269).", show_default=False),
 ]
 Evidence = Annotated[
     str | None, typer.Option(metavar="FILE|TEXT", help='Observed states: an evidence file, or "3=1,7=0".')
@@ -69,21 +67,21 @@ Beta = Annotated[
 Temperature = Annotated[float | None, typer.Option("--T", help="Temperature: --beta 1/T.", callback=_temperature)]
 Gap = Annotated[float, typer.Option(help="Nats between the sides to stop at.", callback=_at_least_zero)]
 TimeLimit = Annotated[
-    float, typer.Option(help="Seconds of wall clock, counted from the start of the process.", callback=_positive)
+    float, typer.Option(help="Seconds of wall clock, counted from the start of the process.", callback=positive)
 ]
 Delta = Annotated[
     float, typer.Option(help="Failure probability allowed to statistical sides; 0: none.", callback=_probability)
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)]
-Threads = Annotated[int | None, typer.Option(help="Threads to use. [default: all]", min=1, max=4096)]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.", min=0, max=2**63 - 1)]
+Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads to use. [default: all]", min=1, max=4096)]
 Memory = Annotated[
-    float | None, typer.Option(metavar="GB", help="Memory to use. [default: 80 % of what is free]", callback=_positive)
+    float | None, typer.Option(metavar="GB", help="Memory to use. [default: 80 % of what is free]", callback=positive)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", callback=_writable)]
+Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", callback=check_writable)]
 Certificate = Annotated[
     str | None,
-    typer.Option(metavar="OUT", help="Write what `calipers verify` checks the bracket with.", callback=_writable),
+    typer.Option(metavar="OUT", help="Write what `calipers verify` checks the bracket with.", callback=check_writable),
 ]
 
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import typer
+
 from calipers.cli.document import STOPPED
 from calipers.cli.interrupt import Interrupts
 
@@ -19,10 +21,18 @@ class Found(NamedTuple):
 
 
 def load_model(text: str, evidence: str | None, beta: float | None) -> Any:
-    """Reads a file or a spec."""
+    """Reads a file or a spec.
+
+    **Raises:** `InputError`, `SpecError`; `typer.BadParameter` when an extra that the format needs is not installed.
+    """
     from calipers.io import load
 
-    return load(text, evidence, beta)
+    try:
+        return load(text, evidence, beta)
+    except ModuleNotFoundError:
+        raise  # a broken installation, not a missing extra
+    except ImportError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def make_limits(

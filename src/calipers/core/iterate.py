@@ -52,6 +52,17 @@ def _stopped(answer: Answer, limits: Limits) -> Result | None:
     return Result.TIME_LIMIT if limits.seconds_left() <= 0 else None
 
 
+def _asked_to_stop(error: BaseException | None) -> Result | None:
+    """Whether an exception is the deadline or Ctrl-C, perhaps wrapped: compiled code reports either as a SystemError."""
+    while error is not None:
+        if isinstance(error, _TimeUp):
+            return Result.TIME_LIMIT
+        if isinstance(error, KeyboardInterrupt):
+            return Result.INTERRUPTED
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _with(answer: Answer, result: Result) -> Answer:
     """The same answer, ended with `result`."""
     return answer & Answer(result=result)
@@ -76,10 +87,10 @@ def iterate(model: AbstractModel, method: AbstractMethod, *, key: Any = None, li
                 best = best & next(stream)
         except StopIteration:
             result = Result.EXHAUSTED if best.result is Result.RUNNING else best.result
-        except _TimeUp:
-            result = Result.TIME_LIMIT
-        except KeyboardInterrupt:
-            result = Result.INTERRUPTED
+        except BaseException as error:
+            result = _asked_to_stop(error)
+            if result is None:
+                raise
         else:
             result = _stopped(best, limits)
             if result is None:

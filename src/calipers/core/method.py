@@ -13,7 +13,6 @@ from typing import Any
 import equinox as eqx
 
 from calipers.core.answer import Answer
-from calipers.core.model import AbstractModel
 
 
 class Proves(enum.Flag):
@@ -63,14 +62,14 @@ class Plan(eqx.Module):
 
 
 class AbstractMethod(eqx.Module):
-    """A way to bound or estimate log Z."""
+    """A way to bound or estimate log Z; a method says in its signatures which models it takes."""
 
     proves: eqx.AbstractClassVar[Proves]
 
     @abc.abstractmethod
-    def plan(self, model: AbstractModel, limits: Limits = Limits()) -> Plan:
+    def plan(self, model: Any, limits: Limits = Limits()) -> Plan:
         """Structure work only. Raises `Refusal`, with the estimate, when time or memory would not do."""
 
     @abc.abstractmethod
-    def answers(self, model: AbstractModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+    def answers(self, model: Any, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """Answers about log Z, each one true. A one-shot method yields once."""

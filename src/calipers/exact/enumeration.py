@@ -3,12 +3,13 @@
     Z = Σ_x Π_a f_a(x_a)
 
 **Proves** both sides, exactly, up to the stated rounding error. Configurations are walked depth first; a factor joins
-the running sum at the depth of its last variable, so one costs about as many additions as it has factors on its last two
-variables, and a prefix of weight zero is cut off with everything below it. Two passes: the largest log weight, then
-masses relative to it, added up level by level (so rounding grows with the depth, not with the number of configurations).
+the running sum at the depth of its last variable, so a configuration costs about as many additions as there are factors
+that end at the last two variables, and a prefix of weight zero is cut off with everything below it. Two passes: the
+largest log weight, then masses relative to it, added up level by level (rounding grows with the depth, not the count).
 The second pass also collects the exact marginals and factor beliefs. Memory is that of the tables.
 
-Cost: some 5 ns a configuration, pass and factor on the last two variables. Fails: refuses beyond `limit` configurations consistent with the evidence.
+Cost: some 5 ns a configuration, pass and factor that ends at the last two variables. Fails: refuses beyond `limit`
+configurations consistent with the evidence.
 Rounding: with B = Σ_a max |θ_a| (zeros apart), f factors, N configurations and unit roundoff u, each log weight is
 within (f + 4)·B·u, the shift by the maximum adds (1 + log N)·u on average, exp, the additions and log (10 + Σ sizes)·u.
 """
@@ -17,7 +18,6 @@ import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import numpy as np
 from numba import njit
 
@@ -96,7 +96,9 @@ def enumerate_all(graph: FactorGraph) -> tuple[float, float, tuple[np.ndarray, .
     """
     observed = dict(graph.evidence)
     keep = tuple(np.array([observed[v]]) if v in observed else np.arange(k) for v, k in enumerate(graph.sizes))
-    tables = [t[np.ix_(*(keep[v] for v in s))] if s else t for s, t in zip(graph.scopes, graph.log_tables(), strict=True)]
+    tables = [
+        t[np.ix_(*(keep[v] for v in s))] if s else t for s, t in zip(graph.scopes, graph.log_tables(), strict=True)
+    ]
     sizes = np.array([len(states) for states in keep], np.int64)
     constant = float(sum(float(t) for s, t in zip(graph.scopes, tables, strict=True) if not s))
     walk = _walk(sizes, graph.scopes, tables)
@@ -149,7 +151,14 @@ def _rounding(tables: list[np.ndarray], sizes: np.ndarray, value: float, top: fl
     return count * float(np.finfo(np.float64).eps)  # eps is 2u
 
 
-def _spread(graph: FactorGraph, keep: tuple[np.ndarray, ...], walk: _Walk, marginals, masses, mass):
+def _spread(
+    graph: FactorGraph,
+    keep: tuple[np.ndarray, ...],
+    walk: _Walk,
+    marginals: np.ndarray,
+    masses: np.ndarray,
+    mass: float,
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """Normalises the masses and puts them back on the full domains: (marginals, beliefs)."""
     out = []
     for v, k in enumerate(graph.sizes):
@@ -209,7 +218,7 @@ def _peak(sizes, first, at, scope, stride, begin, flat, start, x):
 
 @njit(cache=True, nogil=True)
 def _credit(d, x, gain, first, at, scope, stride, begin, marginals, masses):
-    """Adds `gain`, the mass of all configurations that begin with x[:d+1], to variable d and the factors that end there."""
+    """Adds `gain`, the mass of what begins with x[:d+1], to variable d and to the factors that end there."""
     marginals[d, x[d]] += gain
     for j in range(first[d], first[d + 1]):
         place = begin[j]

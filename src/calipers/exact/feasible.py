@@ -1,13 +1,13 @@
 """A configuration of positive weight, found by a SAT solver, or the proof that there is none.
 
-The zeros of each table are covered by cubes ("x_1 = a, x_2 = b is impossible, whatever x_3"), and each cube is a clause.
+The zeros of each table are covered by cubes ("x_1 = a, x_2 = b is impossible, whatever x_3"), each cube a clause.
 A binary variable is one literal (state 1 = true); a larger domain has one literal a state, exactly one of them true.
 **Proves** log Z = −∞ when the formula is unsatisfiable (the solver's word, taken as exact). **Cost** usually
 milliseconds; the worst case is exponential, so the search runs in budgets that can be interrupted between.
 **Source** Eén & Sörensson, *An extensible SAT-solver* (2003); Audemard & Simon, Glucose (2009); PySAT (Ignatiev 2018).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -32,8 +32,11 @@ def feasible(model: FactorGraph, *, phases: np.ndarray | None = None, seed: int 
     return next(feasible_points(model, [_phases(model, phases, seed)]))
 
 
-def feasible_points(model: FactorGraph, phases: Sequence[np.ndarray]) -> Iterator[np.ndarray | None]:
-    """One configuration of positive weight for each vector of preferred states; a single None if there is none at all."""
+def feasible_points(model: FactorGraph, phases: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
+    """One configuration of positive weight for each vector of preferred states; a single None if there is none at all.
+
+    The solver keeps what it learned from one to the next; `phases` are asked for one at a time.
+    """
     from pysat.solvers import Solver
 
     clauses, first = encode(model)
@@ -79,31 +82,28 @@ def encode(model: FactorGraph) -> tuple[list[list[int]], np.ndarray]:
 def cover(zero: np.ndarray) -> Iterator[list[tuple[int, int, bool]]]:
     """Clauses (position, state, is it / is it not) that together forbid exactly the True entries of a mask.
 
-    First, cubes that do not depend on an axis are taken on the smaller table without it. What is left is read in
-    lines along one axis: "if the others are so, this one must be in a state that the line allows".
+    Each entry not yet forbidden grows into a cube, free of every axis on which nothing depends. One that cannot grow is
+    read with its line along one axis: "if the others are so, this one must be in a state that the line allows".
     """
-    yield from _cover(zero, tuple(range(zero.ndim)))
-
-
-def _cover(zero: np.ndarray, axes: tuple[int, ...]) -> Iterator[list[tuple[int, int, bool]]]:
-    left = zero.copy()
-    for i in range(zero.ndim):
-        flat = zero.all(axis=i)
-        if flat.any() and (left & np.expand_dims(flat, i)).any():
-            yield from _cover(flat, axes[:i] + axes[i + 1 :])
-            left &= ~np.expand_dims(flat, i)
-    if not left.any():
-        return
-    if zero.ndim == 0:
-        yield []
-        return
-    along = min(range(zero.ndim), key=lambda i: int(left.any(axis=i).sum()))
-    others = axes[:along] + axes[along + 1 :]
-    lines = np.moveaxis(zero, along, -1)
-    for place in np.argwhere(left.any(axis=along)).tolist():
-        clause = [(p, x, False) for p, x in zip(others, place, strict=True)]
-        allowed = np.flatnonzero(~lines[tuple(place)]).tolist()
-        yield clause + [(axes[along], x, True) for x in allowed]
+    left, axes = zero.copy(), range(zero.ndim)
+    along = min(axes, key=lambda i: int(zero.any(axis=i).sum()), default=0)
+    while True:
+        place = np.unravel_index(int(left.argmax()), left.shape)
+        if not left[place]:
+            return
+        cube: list[int | slice] = [int(x) for x in place]
+        for i in axes:
+            cube[i], kept = slice(None), cube[i]
+            if not zero[tuple(cube)].all():
+                cube[i] = kept
+        allowed: list[int] = []
+        if zero.ndim and not any(isinstance(x, slice) for x in cube):
+            cube[along] = slice(None)
+            allowed = np.flatnonzero(~zero[tuple(cube)]).tolist()
+        left[tuple(cube)] = False
+        yield [(p, x, False) for p, x in enumerate(cube) if not isinstance(x, slice)] + [
+            (along, x, True) for x in allowed
+        ]
 
 
 def _is(size: int, first: int, state: int) -> int:
@@ -124,7 +124,9 @@ def _decode(sizes: tuple[int, ...], first: np.ndarray, model: list[int]) -> np.n
     true = np.zeros(int(first[-1]) + sizes[-1] + 1 if sizes else 1, bool)
     literals = np.array(model, np.int64)
     true[literals[literals > 0]] = True
-    states = [int(true[s]) if k == 2 else int(np.argmax(true[s : s + k])) for k, s in zip(sizes, first.tolist(), strict=True)]
+    states = [
+        int(true[s]) if k == 2 else int(np.argmax(true[s : s + k])) for k, s in zip(sizes, first.tolist(), strict=True)
+    ]
     return np.array(states, np.int64)
 
 

@@ -11,23 +11,31 @@ Source: Kjærulff, *Triangulation of graphs* (1990); Gogate & Dechter (UAI 2004)
 (Gray & Kourtis, Quantum 5, 410, 2021) for contraction trees.
 """
 
+import functools
+import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from calipers.exact import graph_orders as kernels
+from calipers.exact import graph_sweeps as walks
+from calipers.exact import quotient_graph
+from calipers.exact.contraction_orders import cotengra_order
+from calipers.exact.interaction import Graph as Graph
+from calipers.exact.interaction import adjacency as adjacency
 
 MAX_BITSET = 20_000  # variables: 50 MB of bits
 _WORK = 100_000_000  # word operations a kernel call: below half a second
 _SECONDS_A_CELL = 3e-8  # of elimination, a few passes: no search is worth more than the run that it shortens
 _MIN_SIZE = 1e6  # a mix that means: no fill at all
+_COTENGRA_AFTER = (10, 40, 80, 160)  # randomised orders
 
 
 class OrderCost(NamedTuple):
-    """What an order costs: log2 entries of the largest joint table (the eliminated variable included) and of all tables."""
+    """What an order costs: log2 entries of the largest joint table (eliminated variable included) and of all tables."""
 
     log2_largest: float
     log2_total: float
@@ -43,48 +51,7 @@ class Order(NamedTuple):
     tried: int = 1
 
 
-class Graph(NamedTuple):
-    """An interaction graph: the neighbours of v are `nbr[ptr[v]:ptr[v + 1]]`, ascending; `log2_sizes` of the variables."""
-
-    ptr: np.ndarray
-    nbr: np.ndarray
-    log2_sizes: np.ndarray
-
-    @property
-    def n(self) -> int:
-        """Number of variables."""
-        return len(self.log2_sizes)
-
-    def induced(self, keep: np.ndarray) -> "Graph":
-        """The graph on the variables `keep` alone, relabelled by their place there."""
-        place = np.full(self.n, -1, np.int64)
-        place[keep] = np.arange(len(keep))
-        counts = self.ptr[keep + 1] - self.ptr[keep]
-        ends = np.cumsum(counts)
-        picks = np.arange(counts.sum()) + np.repeat(self.ptr[keep] - (ends - counts), counts)
-        head, tail = np.repeat(np.arange(len(keep)), counts), place[self.nbr[picks]]
-        return _csr(head[tail >= 0], tail[tail >= 0], self.log2_sizes[keep])
-
-
-def adjacency(n: int, scopes: Sequence[Sequence[int]], sizes: Sequence[int] | None = None) -> Graph:
-    """The interaction graph: variables are adjacent when some scope holds both. `sizes` default to two states each."""
-    pairs = [np.zeros(0, np.int64)]
-    by_arity: dict[int, list[Sequence[int]]] = {}
-    for scope in scopes:
-        by_arity.setdefault(len(scope), []).append(scope)
-    for k, group in by_arity.items():
-        if k < 2:
-            continue
-        table = np.array(group, np.int64)
-        i, j = np.triu_indices(k, 1)
-        pairs.append((table[:, i] * n + table[:, j]).ravel())
-    codes = np.concatenate(pairs)
-    codes = np.unique(np.concatenate([codes, codes % max(n, 1) * n + codes // max(n, 1)]))
-    log2_sizes = np.ones(n) if sizes is None else np.log2(np.asarray(sizes, np.float64).reshape(n))
-    return _csr(codes // max(n, 1), codes % max(n, 1), log2_sizes)
-
-
-def order_cost(sizes: Sequence[int], scopes: Sequence[Sequence[int]], order: Sequence[int]) -> OrderCost:
+def order_cost(sizes: Sequence[int], scopes: Sequence[Sequence[int]], order: Sequence[int] | np.ndarray) -> OrderCost:
     """What eliminating in `order` costs.
 
     **Arguments:** `sizes`, states of each variable; `scopes`, variables of each factor; `order`, every variable once.
@@ -93,10 +60,10 @@ def order_cost(sizes: Sequence[int], scopes: Sequence[Sequence[int]], order: Seq
 
     **Raises:** `ValueError` when `order` is not a permutation of the variables.
     """
-    order = np.asarray(order, np.int64)
-    if not np.array_equal(np.sort(order), np.arange(len(sizes))):
+    places = np.asarray(order, np.int64)
+    if not np.array_equal(np.sort(places), np.arange(len(sizes))):
         raise ValueError(f"the order must hold each of the {len(sizes)} variables once; it has {len(order)} entries")
-    cost = price(adjacency(len(sizes), scopes, sizes), order)
+    cost = price(adjacency(len(sizes), scopes, sizes), places)
     assert cost is not None
     return cost
 
@@ -109,7 +76,7 @@ def price(graph: Graph, order: np.ndarray, ceiling: float = math.inf, deadline: 
     size, parent, flag = graph.log2_sizes.copy(), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
     start = 0
     while 0 <= start < n:
-        start = kernels.symbolic(
+        start = walks.symbolic(
             graph.ptr, graph.nbr, order, graph.log2_sizes, float(ceiling), size, parent, flag, place, start, _WORK
         )
         if start < n and time.monotonic() > deadline:
@@ -131,7 +98,8 @@ def greedy_order(
     """Eliminates the variable with the least (fill + mix·log2 joint size)·(1 + noise·jitter), again and again.
 
     **Arguments:** `mix`, `inf` for min-size, 0 for min-fill; `jitter`, numbers in [0, 1) that break ties; `weighted`, a
-    fill edge counts the product of its ends' log2 sizes; `limit`, the log2 largest table allowed; `ceiling`, the log2 total.
+    fill edge counts the product of its ends' log2 sizes; `limit` and
+    `ceiling`, the log2 largest table and total allowed.
 
     **Returns:** the order, or None when `limit`, `ceiling` or `deadline` forbids it.
     """
@@ -182,24 +150,38 @@ def best_order(
 
     **Returns:** `Order`, the least log2 total, ties to the smaller largest table.
     """
+    _compile()
     begun = time.monotonic()
     graph = adjacency(len(sizes), scopes, sizes)
-    best: Order | None = None
-    tried = 0
-    for name, order in _candidates(graph, scopes, begun + seconds, seed, lambda: best):
-        tried += 1
-        if order is not None:
-            ceiling = math.inf if best is None else best.log2_total
-            cost = price(graph, order, ceiling, math.inf if best is None else begun + seconds)
-            if cost is not None and (best is None or cost[::-1] < (best.log2_total, best.log2_largest)):
-                best = Order(order, cost.log2_largest, cost.log2_total, name)
-        assert best is not None
+    first = min_size_order(graph)
+    cost = price(graph, first)
+    assert cost is not None
+    best, tried = Order(first, *cost, "min-size"), 1
+
+    def enough_searched() -> bool:
         spent = time.monotonic() - begun
         worth = _SECONDS_A_CELL * 2.0 ** min(best.log2_total, 200.0) if trials is None else math.inf
-        if spent > min(seconds, worth) or tried == trials or (enough is not None and best.log2_largest <= enough):
-            break
-    assert best is not None
+        return spent > min(seconds, worth) or tried == trials or (enough is not None and best.log2_largest <= enough)
+
+    candidates = _candidates(graph, scopes, begun + seconds, seed, lambda: best)
+    while not enough_searched() and (found := next(candidates, None)) is not None:
+        name, order = found
+        tried += 1
+        cost = None if order is None else price(graph, order, best.log2_total, begun + seconds)
+        if order is not None and cost is not None and cost[::-1] < (best.log2_total, best.log2_largest):
+            best = Order(order, *cost, name)
     return best._replace(tried=tried)
+
+
+@functools.cache
+def _compile() -> None:
+    """Compiles the kernels, or loads them, outside the seconds that a search is given."""
+    graph = adjacency(4, [(0, 1), (1, 2), (2, 3), (3, 0)])
+    level = walks.levels(graph.ptr, graph.nbr)
+    min_size_order(graph)
+    greedy_order(graph)
+    swept_order(graph, level)
+    price(graph, level)
 
 
 def greedy_orders(graph: Graph, count: int, random: np.random.Generator, deadline: float) -> Iterator[np.ndarray]:
@@ -221,14 +203,26 @@ def greedy_orders(graph: Graph, count: int, random: np.random.Generator, deadlin
             return
 
 
-def _candidates(graph: Graph, scopes, deadline, seed, best) -> Iterator[tuple[str, np.ndarray | None]]:
-    """Orders to try, cheap ones first; None for one that was given up on the way."""
-    yield "min-size", min_size_order(graph)
-    natural, swept = np.arange(graph.n), kernels.levels(graph.ptr, graph.nbr)
+Candidate = tuple[str, np.ndarray | None]  # None: given up on the way
+
+
+def _candidates(
+    graph: Graph, scopes: Sequence[Sequence[int]], deadline: float, seed: int, best: Callable[[], Order]
+) -> Iterator[Candidate]:
+    """Orders to try, cheap ones first; `best()` is the best so far."""
+    natural, level = np.arange(graph.n), walks.levels(graph.ptr, graph.nbr)
     yield from (("index", natural), ("reversed index", natural[::-1].copy()))
-    yield from (("Cuthill–McKee", swept), ("reverse Cuthill–McKee", swept[::-1].copy()))
-    if graph.n > MAX_BITSET or graph.n == 0:
-        return
+    yield from (("Cuthill–McKee", level), ("reverse Cuthill–McKee", level[::-1].copy()))
+    for roots in (level, level[::-1].copy()):
+        yield "sweep", swept_order(graph, roots, best().log2_total)
+    if 0 < graph.n <= MAX_BITSET:
+        yield from _searched(graph, scopes, deadline, seed, best)
+
+
+def _searched(
+    graph: Graph, scopes: Sequence[Sequence[int]], deadline: float, seed: int, best: Callable[[], Order]
+) -> Iterator[Candidate]:
+    """Min-fill, then randomised mixtures without end; now and then a sweep from anywhere, and cotengra."""
 
     def greedy(mix: float, noise: float, weighted: bool, jitter: np.ndarray | None = None) -> np.ndarray | None:
         return greedy_order(graph, mix=mix, noise=noise, weighted=weighted, jitter=jitter,
@@ -238,60 +232,25 @@ def _candidates(graph: Graph, scopes, deadline, seed, best) -> Iterator[tuple[st
     yield "min-fill", greedy(0.01, 0.0, False)
     if mixed:
         yield "weighted min-fill", greedy(0.01, 0.0, True)
-    rng = np.random.default_rng(seed)
-    k = 0
-    while True:
-        mix = (0.0, 0.3, 1.0, 3.0, math.inf)[k % 5]
-        weighted = mixed and bool(rng.random() < 0.7)
-        noise = (0.0, 0.1, 0.3, 0.03)[k // 5 % 4]
+    random = np.random.default_rng(seed)
+    for k in itertools.count():
+        mix, noise = (0.0, 0.3, 1.0, 3.0, math.inf)[k % 5], (0.0, 0.1, 0.3, 0.03)[k // 5 % 4]
+        weighted = mixed and bool(random.random() < 0.7)
         kind = "min-size" if mix == math.inf else "weighted min-fill" if weighted else "min-fill"
-        yield f"randomised {kind}", greedy(mix, noise, weighted, rng.random(graph.n))
-        if k in _COTENGRA_AFTER:
-            yield "cotengra", cotengra_order(graph, scopes, seed=seed + k, deadline=deadline)
-        k += 1
+        yield f"randomised {kind}", greedy(mix, noise, weighted, random.random(graph.n))
+        if k % 10 == 9:
+            yield "sweep", swept_order(graph, random.permutation(graph.n), best().log2_total)
+        if k + 1 in _COTENGRA_AFTER or (k + 1) % _COTENGRA_AFTER[-1] == 0:
+            yield "cotengra", cotengra_order(graph, scopes, best().order, seed=seed + k, deadline=deadline)
 
 
-_COTENGRA_AFTER = (20, 200, 2000)
+def swept_order(graph: Graph, roots: np.ndarray, ceiling: float = math.inf) -> np.ndarray | None:
+    """A front swept through the graph from the first of `roots`: finds the short side of strips, cylinders and tori.
 
-
-def cotengra_order(graph: Graph, scopes, *, seed: int = 0, deadline: float = math.inf) -> np.ndarray | None:
-    """The order in which a contraction tree of cotengra's random-greedy search sums the variables out.
-
-    A variable is eliminated where the tree first joins all the factors that hold it. Pure Python: about a millisecond a
-    ten factors and trial, so it comes after the kernels above. Returns None for graphs too large for the time left.
+    **Returns:** the order, or None if a table over the whole front would have more than 2^ceiling entries.
     """
-    inputs = [tuple(scope) for scope in {frozenset(s) for s in scopes} if scope]
-    if len(inputs) < 2 or 5e-4 * len(inputs) > deadline - time.monotonic():
-        return None
-    from cotengra.pathfinders.path_basic import optimize_random_greedy_track_flops
-
-    size_dict = {v: int(round(2.0**s)) for v, s in enumerate(graph.log2_sizes.tolist())}
-    path, _ = optimize_random_greedy_track_flops(inputs, (), size_dict, ntrials=1, seed=seed, use_ssa=True)
-    return path_to_order(graph.n, inputs, path)
-
-
-def path_to_order(n: int, inputs: Sequence[Sequence[int]], path: Sequence[Sequence[int]]) -> np.ndarray:
-    """The elimination order of a contraction path in static single assignment form."""
-    left = np.zeros(n, np.int64)
-    for scope in inputs:
-        left[list(scope)] += 1
-    held = [dict.fromkeys(scope, 1) for scope in inputs]  # of each tensor: how many factors below hold a variable
-    order = np.flatnonzero(left == 0).tolist()
-    for pair in path:
-        joined: dict[int, int] = {}
-        for t in pair:
-            for v, count in held[t].items():
-                joined[v] = joined.get(v, 0) + count
-        done = [v for v, count in joined.items() if count == left[v]]
-        order += done
-        held.append({v: count for v, count in joined.items() if count < left[v]})
-    return np.array(order, np.int64)
-
-
-def _csr(head: np.ndarray, tail: np.ndarray, log2_sizes: np.ndarray) -> Graph:
-    ptr = np.zeros(len(log2_sizes) + 1, np.int64)
-    np.cumsum(np.bincount(head, minlength=len(log2_sizes)), out=ptr[1:])
-    return Graph(ptr, np.ascontiguousarray(tail, np.int64), np.ascontiguousarray(log2_sizes, np.float64))
+    order = np.empty(graph.n, np.int64)
+    return order if walks.sweep(graph.ptr, graph.nbr, roots, graph.log2_sizes, float(ceiling), order) else None
 
 
 def _around(graph: Graph) -> np.ndarray:
@@ -311,13 +270,13 @@ def _sparse_min_size(graph: Graph) -> np.ndarray:
     n = graph.n
     head, after, before = np.full(4096, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
     bucket, order = np.full(n, -1, np.int64), np.empty(n, np.int64)
-    kernels.file_all((8.0 * (graph.log2_sizes + _around(graph))).astype(np.int64), bucket, head, after, before)
+    quotient_graph.file_all((8.0 * (graph.log2_sizes + _around(graph))).astype(np.int64), bucket, head, after, before)
     lists, counts = graph.nbr.copy(), np.diff(graph.ptr)
     pool, used, stamp, done = np.empty(2 * graph.nbr.size + 16, np.int32), 0, 0, 0
     elements, begin, length = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     mark, dead = np.zeros(n, np.int64), np.zeros(n, np.bool_)
     while done < n:
-        pool, used, stamp, done = kernels.sparse_greedy(
+        pool, used, stamp, done = quotient_graph.sparse_greedy(
             graph.ptr, lists, elements, counts, begin, length, pool, used, graph.log2_sizes, mark, stamp, dead, bucket,
             head, after, before, order, done, _WORK,
         )  # fmt: skip

@@ -101,7 +101,8 @@ def _is_spec(text: str) -> bool:
 
     **Raises:** `SpecError` when it looks like one of a kind that is not known.
     """
-    from calipers.io.spec import KINDS, is_spec
+    from calipers.io.spec import is_spec
+    from calipers.models.lattices import KINDS
 
     if is_spec(text):
         return True

@@ -1,7 +1,7 @@
 """The zip under a certificate: `header.json` and hashed `.npy` arrays, the same bytes for the same content.
 
 Lists of different lengths are one flat array and the places where it is cut. A digest is the SHA-256 of an array's
-type, shape and little-endian bytes in C order. Cost: linear. Fails on anything that is not such a file, with an `InputError`.
+type, shape and little-endian bytes in C order. Cost: linear. Fails, with an `InputError`, on anything else.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from calipers.io.errors import InputError
-from calipers.io.npz import hashable
+from calipers.io.labels import as_label, label_text
 from calipers.io.tokens import read_bytes
 from calipers.models.foreign import extra
 from calipers.models.ising import Ising
@@ -48,14 +48,12 @@ def write_bqm(model: Ising, path: str | PathLike[str]) -> None:
 
     **Raises:** `ValueError` for labels that JSON cannot hold; `ImportError` that names the extra.
     """
+    for label in model.labels or ():
+        label_text(label)
     document = model.to_bqm().to_serializable(use_bytes=False)
     document["info"] = {**document.get("info", {}), "calipers_beta": float(model.beta)}
-    try:
-        text = json.dumps(document)
-    except TypeError as error:
-        raise ValueError(f"labels must be texts, numbers or tuples of them: {error}") from None
     with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+        json.dump(document, file)
 
 
 def _read_json(name: str) -> dict[str, Any]:
@@ -101,16 +99,19 @@ def _check(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(values: list[Any]) -> list[Hashable]:
-    labels = [hashable(value) for value in values]
+    labels = [as_label(value) for value in values]
     if len(set(labels)) != len(labels):
         raise ValueError("a variable's label came twice")
     return labels
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise ValueError(f"{what} is {value!r:.40}; expected a finite number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what} is beyond float64; expected a finite number") from None
 
 
 def _numbers(values: list[Any], what: str) -> np.ndarray:

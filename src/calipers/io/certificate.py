@@ -1,6 +1,6 @@
 """Certificates: one zip file that lets a stranger recompute a bracket's sides from the model and a witness.
 
-    header.json      format, producer, model {kind, sha256, parts}, claims [{side, kind, claim, …}], sha256 of the arrays
+    header.json      format, producer, model {kind, sha256, parts}, claims [{side, kind, claim, …}], sha256 of arrays
     model/….npy      the user's own numbers (left out with embed=False; their digests stay)
     witness0/….npy   the free choices of one bound: kept states, then buckets or blocks, then extra tables
 

@@ -9,12 +9,10 @@ Nothing is unpickled. Each array's size is checked against the file before it is
 """
 
 import io
-import json
 import math
 import warnings
 import zipfile
 import zlib
-from collections.abc import Hashable
 from os import PathLike, fspath
 from typing import Any
 
@@ -22,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from calipers.io.errors import InputError, InputWarning
+from calipers.io.labels import label_text, read_label
 from calipers.io.tokens import read_bytes
 from calipers.models.ising import Ising
 from calipers.models.lattices import check_memory
@@ -59,7 +58,7 @@ def write_npz(model: Ising, path: str | PathLike[str]) -> None:
     if model.offset:
         entries["offset"] = np.float64(model.offset)
     if model.labels is not None:
-        entries["labels"] = np.array([_label_text(label) for label in model.labels])
+        entries["labels"] = np.array([label_text(label) for label in model.labels])
     with open(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **entries)
 
@@ -87,7 +86,7 @@ def read_arrays(name: str, limit: int | None = None) -> dict[str, np.ndarray]:
 
 def _check_unpacked(name: str, size: int, members: int) -> None:
     try:
-        check_memory(size // 4, 0)
+        check_memory(size // 4, 0)  # building a model takes some ten times its bytes
     except ValueError:
         raise InputError(name, None, f"unpacks to {size / 1e9:.3g} GB, more than this machine has memory for") from None
     if members > 1000:
@@ -125,7 +124,7 @@ def _from_entries(name: str, arrays: dict[str, np.ndarray]) -> Ising:
         arrays["fields"],
         beta=_scalar(arrays, "beta", 1.0),
         offset=_scalar(arrays, "offset", 0.0),
-        labels=None if labels is None else [_label(str(text)) for text in labels.tolist()],
+        labels=None if labels is None else [read_label(str(text)) for text in labels.tolist()],
     )
 
 
@@ -165,25 +164,3 @@ def _expand(data: np.ndarray, a: np.ndarray, b: np.ndarray, n: int, by_column: b
     matrix.check_format(full_check=True)
     found = matrix.tocoo()
     return found.row, found.col
-
-
-def _label_text(label: Hashable) -> str:
-    try:
-        text = json.dumps(label)
-    except (TypeError, ValueError):
-        text = ""
-    if not text or _label(text) != label:
-        raise ValueError(f"the label {label!r} cannot be written; labels are texts, numbers or tuples of them")
-    return text
-
-
-def _label(text: str) -> Hashable:
-    try:
-        return hashable(json.loads(text))
-    except (ValueError, RecursionError):
-        raise ValueError(f"the label {text[:40]!r} is not JSON") from None
-
-
-def hashable(label: Any) -> Hashable:
-    """A JSON value as a label: lists become tuples."""
-    return tuple(hashable(part) for part in label) if isinstance(label, list) else label

@@ -41,7 +41,7 @@ def parse_spec(text: str) -> Spec:
 
     **Raises:** `SpecError` that names the part that is wrong, what came and what was expected.
     """
-    kind, colon, rest = text.strip().partition(":")
+    kind, colon, rest = (part.strip() for part in text.partition(":"))
     if kind not in KINDS:
         _fail(text, f"expected one of the kinds {', '.join(KINDS)}, but came {kind!r}")
     size, *parts = [part.strip() for part in rest.split(",")]

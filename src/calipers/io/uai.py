@@ -74,15 +74,24 @@ def _read_preamble(tokens: Tokens) -> tuple[tuple[int, ...], Scopes, int]:
         worst = 2 + max(range(n), key=sizes.__getitem__)
         tokens.fail(worst, f"{show(tokens.words[worst])} states are more than the tables of this file could hold")
     f = _count(tokens, 2 + n, "the number of factors", 3)
-    scopes, place = [], 3 + n
+    scopes, place = _read_scopes(tokens, n, f, 3 + n)
+    return tuple(sizes), scopes, place
+
+
+def _read_scopes(tokens: Tokens, n: int, f: int, place: int) -> tuple[Scopes, int]:
+    """The scopes: one look-up a word, and the careful way where that fails."""
+    words, number, scopes = tokens.words, {b"%d" % v: v for v in range(n)}, []
     for a in range(f):
-        k = tokens.integer(place, "the number of variables of a scope", high=n)
-        scope = tuple(tokens.integers(place + 1, k, "a variable of a scope", high=n - 1))
+        k = number.get(words[place], -1) if place < len(words) else -1
+        scope = tuple([number.get(w, -1) for w in words[place + 1 : place + 1 + k]]) if k >= 0 else (-1,)
+        if -1 in scope or len(scope) != k:
+            k = tokens.integer(place, "the number of variables of a scope", high=n)
+            scope = tuple(tokens.integers(place + 1, k, "a variable of a scope", high=n - 1))
         if len(set(scope)) != k or k > 64:
             tokens.fail(place, f"the scope of factor {a} {'repeats a variable' if k <= 64 else 'is longer than 64'}")
         scopes.append(scope)
         place += 1 + k
-    return tuple(sizes), tuple(scopes), place
+    return tuple(scopes), place
 
 
 def _count(tokens: Tokens, i: int, what: str, words_each: int) -> int:
@@ -95,16 +104,15 @@ def _count(tokens: Tokens, i: int, what: str, words_each: int) -> int:
 
 def _check_counts(tokens: Tokens, sizes: tuple[int, ...], scopes: Scopes, place: int) -> tuple[list[int], list[int]]:
     """Where each table starts (at its count) and how many entries it has; nothing else has been read yet."""
-    starts, counts = [], []
+    starts, counts, words, end = [], [], tokens.words, len(tokens)
     for a, scope in enumerate(scopes):
         needed = math.prod([sizes[v] for v in scope])
-        word = tokens.words[place] if place < len(tokens) else b""
-        if word != b"%d" % needed and tokens.integer(place, "the number of entries of a table") != needed:
-            came = show(tokens.words[place])
+        known = place < end and words[place] == b"%d" % needed
+        if not known and tokens.integer(place, "the number of entries of a table") != needed:
+            came = show(words[place])
             tokens.fail(place, f"expected {needed} entries for factor {a} over {list(scope)}, but the count is {came}")
-        if place + needed >= len(tokens):
-            came = str(len(tokens) - place - 1)
-            tokens.fail(len(tokens), f"expected {needed} entries for factor {a}, but the file ends after {came}")
+        if place + needed >= end:
+            tokens.fail(end, f"expected {needed} entries for factor {a}, but the file ends after {end - place - 1}")
         starts.append(place)
         counts.append(needed)
         place += 1 + needed

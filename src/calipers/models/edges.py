@@ -34,8 +34,8 @@ def check_canonical(edges: np.ndarray, n: int) -> None:
     if not len(edges):
         return
     low, high = edges[:, 0], edges[:, 1]
-    if not 0 <= low.min() <= high.max() < n:
-        raise ValueError(f"edges join sites 0 to {n - 1}, but {low.min()} to {high.max()} came")
+    if not 0 <= edges.min() <= edges.max() < n:
+        raise ValueError(f"edges join sites 0 to {n - 1}, but {edges.min()} to {edges.max()} came")
     if not ((low < high).all() and (np.diff(low * n + high) > 0).all()):
         raise ValueError("edges must be i < j, in lexicographic order and each once; use Ising.from_arrays")
 

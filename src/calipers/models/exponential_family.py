@@ -1,9 +1,9 @@
 """Exponential families: one convex function, the log normaliser, from which everything else is derived.
 
     p(x) = h(x) exp(⟨η, t(x)⟩ − a(η))       mean  μ = ∇a(η)       covariance  ∇²a(η)
-    a*(μ) = sup_η ⟨η, μ⟩ − a(η)             a(η) + a*(μ) ≥ ⟨η, μ⟩, equal where μ = ∇a(η); there, for h = 1, a* = −entropy
+    a*(μ) = sup_η ⟨η, μ⟩ − a(η)             a(η) + a*(μ) ≥ ⟨η, μ⟩, equal where μ = ∇a(η); there a* = −entropy if h = 1
 
-An Ising magnet is one: t(s) = (s_i s_j for each edge, then s_i), η_ij = βJ_ij, η_i = βH_i, a = log Z (its offset apart).
+An Ising magnet is one: t(s) = (s_i s_j for each edge, then s_i), η_ij = βJ_ij, η_i = βH_i, a = log Z but for an offset.
 Cost: the log normaliser's, and its derivatives' by JAX in float64; `ising` here sums 2^n terms, so n ≤ 20.
 Fails when μ lies outside the interior of the means that any distribution can have: no η reaches it.
 Source: Wainwright & Jordan 2008, Graphical models, exponential families, and variational inference, chapter 3.
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
+from numpy.typing import ArrayLike
 
 from calipers.models.ising import Ising
 
@@ -36,38 +37,38 @@ class ExponentialFamily(eqx.Module):
     log_normalizer: Callable[[Any], Any]
     log_base: Callable[[Any], Any] = lambda _: 0.0
 
-    def log_prob(self, eta: np.ndarray, x: Any) -> float:
+    def log_prob(self, eta: ArrayLike, x: Any) -> float:
         """log p(x) = log h(x) + ⟨η, t(x)⟩ − a(η)."""
         with jax.enable_x64(True):
             natural = _vector(eta, self.size)
             inner = natural @ jnp.asarray(self.statistics(x), float)
             return float(self.log_base(x) + inner - self.log_normalizer(natural))
 
-    def log_partition(self, eta: np.ndarray) -> float:
+    def log_partition(self, eta: ArrayLike) -> float:
         """a(η)."""
         with jax.enable_x64(True):
             return float(self.log_normalizer(_vector(eta, self.size)))
 
-    def mean(self, eta: np.ndarray) -> np.ndarray:
+    def mean(self, eta: ArrayLike) -> np.ndarray:
         """Mean parameters μ = E[t(x)] = ∇a(η), shape (k,)."""
         with jax.enable_x64(True):
             return np.asarray(jax.grad(self.log_normalizer)(_vector(eta, self.size)))
 
-    def covariance(self, eta: np.ndarray) -> np.ndarray:
+    def covariance(self, eta: ArrayLike) -> np.ndarray:
         """Covariance of t(x), which is the Hessian of a, shape (k, k)."""
         with jax.enable_x64(True):
             return np.asarray(jax.hessian(self.log_normalizer)(_vector(eta, self.size)))
 
-    def natural(self, mu: np.ndarray, *, tolerance: float = 1e-10, max_steps: int = 256) -> np.ndarray:
+    def natural(self, mu: ArrayLike, *, tolerance: float = 1e-10, max_steps: int = 256) -> np.ndarray:
         """The natural parameters whose mean is μ: the inverse of `mean`, by damped Newton steps from η = 0.
 
         **Raises:** `ValueError` when none is found within `max_steps`: μ is not, or hardly, the mean of a distribution.
         """
         with jax.enable_x64(True):
             target = _vector(mu, self.size)
-            solver = optx.LevenbergMarquardt(rtol=tolerance, atol=tolerance)
+            solver: Any = optx.LevenbergMarquardt(rtol=tolerance, atol=tolerance)
             gradient = jax.grad(self.log_normalizer)
-            found = optx.root_find(
+            found: Any = optx.root_find(
                 lambda eta, goal: gradient(eta) - goal, solver, 0.0 * target, target, max_steps=max_steps, throw=False
             )
             miss = float(jnp.abs(gradient(found.value) - target).max(initial=0.0))
@@ -75,8 +76,8 @@ class ExponentialFamily(eqx.Module):
                 raise ValueError(f"no natural parameters have this mean; the closest found miss it by {miss:.2g}")
             return np.asarray(found.value)
 
-    def conjugate(self, mu: np.ndarray) -> float:
-        """a*(μ) = ⟨η, μ⟩ − a(η) at the η whose mean is μ; for h = 1 the negative entropy of that distribution, in nats."""
+    def conjugate(self, mu: ArrayLike) -> float:
+        """a*(μ) = ⟨η, μ⟩ − a(η) at the η whose mean is μ; if h = 1 minus that distribution's entropy, in nats."""
         eta = self.natural(mu)
         return float(eta @ np.asarray(mu, float)) - self.log_partition(eta)
 

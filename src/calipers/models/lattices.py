@@ -99,7 +99,7 @@ def make_lattice(
     """
     if kind not in KINDS:
         raise ValueError(f"expected one of the kinds {', '.join(KINDS)}, but came {kind!r}")
-    sides = (shape,) * _SIDES.get(kind, 1) if isinstance(shape, int) else tuple(index(k) for k in shape)
+    sides = (int(shape),) * _SIDES.get(kind, 1) if isinstance(shape, int | np.integer) else tuple(map(index, shape))
     if len(sides) != _SIDES.get(kind, len(sides)) or not 1 <= len(sides) <= _MOST_SIDES:
         wanted = _SIDES.get(kind, f"1 to {_MOST_SIDES}")
         raise ValueError(f"{kind} has {wanted} side(s), but {len(sides)} came: {'x'.join(map(str, sides))}")

@@ -9,7 +9,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def cut(scope_start, scope, table_start, logs, sizes, kept_start, kept, out_start, out):  # type: ignore[no-untyped-def]
+def cut(scope_start, scope, table_start, logs, sizes, kept_start, kept, out_start, out):
     """Copies the entries of every table whose states are all kept; `kept` lists states, ragged by variable."""
     digit = np.empty(64, np.int64)
     stride = np.empty(64, np.int64)
@@ -33,7 +33,7 @@ def cut(scope_start, scope, table_start, logs, sizes, kept_start, kept, out_star
 
 
 @njit(cache=True, nogil=True)
-def find_hosts(scope_start, scope, of_start, of):  # type: ignore[no-untyped-def]
+def find_hosts(scope_start, scope, of_start, of):
     """For every scope (sorted, distinct) the smallest other scope that contains it and is in none itself; −1: none.
 
     `of` lists the scopes of each variable, ragged, by rising size of the table.
@@ -57,7 +57,7 @@ def find_hosts(scope_start, scope, of_start, of):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _inside(small, large):  # type: ignore[no-untyped-def]
+def _inside(small, large):
     """Whether the sorted vector `small` is part of the sorted vector `large`."""
     i = 0
     for v in large:
@@ -67,7 +67,7 @@ def _inside(small, large):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_tables(  # type: ignore[no-untyped-def]
+def add_tables(
     sizes, members, hosts, scope_start, scope, table_start, logs, host_scope_start, host_scope, host_start, out
 ):
     """Adds table `members[i]` into table `hosts[i]` of `out`, whatever the order of the variables in either."""

@@ -40,9 +40,11 @@ def pairwise_parameters(graph: FactorGraph) -> Pairwise | str:
     sites = np.array([graph.scopes[a][0] for a in by_length[1]], np.int64)
     pair = np.array([tables[a] for a in by_length[2]], np.float64).reshape(-1, 4).T
     unary = np.array([tables[a] for a in by_length[1]], np.float64).reshape(-1, 2).T
-    fields = np.bincount(sites, (unary[0] - unary[1]) / 2, graph.n)
-    fields += np.bincount(edges[:, 0], ((pair[0] - pair[2]) + (pair[1] - pair[3])) / 4, graph.n)
-    fields += np.bincount(edges[:, 1], ((pair[0] - pair[1]) + (pair[2] - pair[3])) / 4, graph.n)
+    first = ((pair[0] - pair[2]) + (pair[1] - pair[3])) / 4
+    second = ((pair[0] - pair[1]) + (pair[2] - pair[3])) / 4
+    ends = np.concatenate([sites, edges[:, 0], edges[:, 1]])
+    shares = np.concatenate([(unary[0] - unary[1]) / 2, first, second])
+    fields = np.bincount(ends, shares, graph.n).astype(np.float64)
     couplings = ((pair[0] - pair[1]) + (pair[3] - pair[2])) / 4
     constant = sum(float(tables[a]) for a in by_length[0])
     constant += float((unary[0] + unary[1]).sum() / 2 + ((pair[0] + pair[1]) + (pair[2] + pair[3])).sum() / 4)

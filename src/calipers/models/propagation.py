@@ -35,12 +35,18 @@ class Flat(NamedTuple):
 
 
 def flatten(graph: FactorGraph) -> Flat:
-    """The tables and scopes of a factor graph, without its evidence, in flat arrays."""
+    """The tables and scopes of a factor graph, without its evidence, in flat arrays.
+
+    **Raises:** `ValueError` when a log is NaN or +inf, or leaves float64 when β multiplies it.
+    """
     sizes = np.array(graph.sizes, np.int64)
-    logs = np.concatenate([np.zeros(0), *(np.ravel(t) for t in graph.tables)])
+    logs = np.concatenate([np.zeros(0), *[np.asarray(t).reshape(-1) for t in graph.tables]])
+    zero = np.isneginf(logs)
     if graph.beta != 1.0:
-        zero = np.isneginf(logs)
-        logs = np.where(zero, logs, graph.beta * np.where(zero, 0.0, logs))
+        with np.errstate(over="ignore"):
+            logs = np.where(zero, logs, graph.beta * np.where(zero, 0.0, logs))
+    if not (np.isfinite(logs) | zero).all():
+        raise ValueError("a log table holds NaN, +inf or a log beyond float64; logs are finite, or -inf for a zero")
     scope = np.fromiter(chain.from_iterable(graph.scopes), np.int64)
     arity = np.fromiter(map(len, graph.scopes), np.int64, len(graph.scopes))
     entries = np.fromiter((t.size for t in graph.tables), np.int64, len(graph.tables))
@@ -99,8 +105,8 @@ def propagate(flat: Flat, alive: np.ndarray) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _support(state_start, scope, zero, alive, seen, stamp):  # type: ignore[no-untyped-def]
-    """Stamps every state of the scope that an entry with kept states only supports; returns entries looked at, found."""
+def _support(state_start, scope, zero, alive, seen, stamp):
+    """Stamps every state that an entry of kept states supports. Returns the entries looked at, and if any was found."""
     k = len(scope)
     place, missing = np.empty(k, np.int64), 0
     for j in range(k):
@@ -131,10 +137,8 @@ def _support(state_start, scope, zero, alive, seen, stamp):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def _propagate(  # type: ignore[no-untyped-def]
-    state_start, scope_start, scope, table_start, zero, of_start, of, alive, ring, head, queued, seen, step
-):
-    """Works through the ring of waiting factors; `head` = (first, number waiting, stamp). False: nothing is possible."""
+def _propagate(state_start, scope_start, scope, table_start, zero, of_start, of, alive, ring, head, queued, seen, step):
+    """Works off the ring of waiting factors; `head` = (first, number waiting, stamp). False: nothing is possible."""
     work = 0
     while head[1] > 0 and work < step:
         f = ring[head[0]]

@@ -153,35 +153,37 @@ def _cut(flat: Flat, alive: np.ndarray) -> tuple[Flat, np.ndarray]:
 
 def _merge(small: Flat, factors: np.ndarray, used: np.ndarray) -> tuple[FactorGraph, tuple[tuple[int, ...], ...]]:
     """Multiplies nested factors together, over the used variables, numbered anew; each result with its members."""
-    owner, sizes = _owner(small), small.sizes[used]
-    scope = (np.cumsum(used) - 1)[small.scope[np.lexsort((small.scope, owner))]].tolist()
+    sizes = small.sizes[used]
+    sorted_scope = (np.cumsum(used) - 1)[small.scope[np.lexsort((small.scope, _owner(small)))]].tolist()
     ends = small.scope_start.tolist()
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for a in factors.tolist():
-        groups.setdefault(tuple(scope[ends[a] : ends[a + 1]]), []).append(a)
-    scopes, lists = list(groups), list(groups.values())
-    for g, h in enumerate(_hosts(sizes, scopes).tolist()):
-        if h >= 0:
-            lists[h] = lists[h] + lists[g]
-            lists[g] = []
-    pairs = sorted((sorted(members), s) for members, s in zip(lists, scopes, strict=True) if members)
-    members, scopes = tuple(tuple(m) for m, _ in pairs), [s for _, s in pairs]
-    hosts = np.repeat(np.arange(len(members)), [len(m) for m in members]) if members else np.zeros(0, np.int64)
-    listed = np.fromiter(chain.from_iterable(members), np.int64)
-    scope_start, flat_scope = _ragged(scopes)
-    table_start = starts(_products(sizes[flat_scope], scope_start))
+    scopes, hosts = _group(sizes, [tuple(sorted_scope[ends[a] : ends[a + 1]]) for a in factors.tolist()])
+    order = np.argsort(hosts, kind="stable")
+    hosts, listed = hosts[order], factors[order]
+    member_start = starts(np.bincount(hosts, minlength=len(scopes)))
+    scope_start, scope = _ragged(scopes)
+    table_start = starts(_products(sizes[scope], scope_start))
     out = np.zeros(table_start[-1])
     old = small.scope_start, small.scope, small.table_start, small.logs
-    add_tables(small.sizes, listed, hosts, *old, scope_start, np.flatnonzero(used)[flat_scope], table_start, out)
-    shape = sizes.tolist()
+    add_tables(small.sizes, listed, hosts, *old, scope_start, np.flatnonzero(used)[scope], table_start, out)
+    shape, numbers = sizes.tolist(), listed.tolist()
     cuts = pairwise(table_start.tolist())
-    tables = tuple(out[a:b].reshape([shape[v] for v in s]) for s, (a, b) in zip(scopes, cuts, strict=True))
+    tables = tuple([out[a:b].reshape([shape[v] for v in s]) for s, (a, b) in zip(scopes, cuts, strict=True)])
+    members = tuple([tuple(numbers[a:b]) for a, b in pairwise(member_start.tolist())])
     return FactorGraph(tuple(shape), tuple(scopes), tables), members
 
 
-def _ragged(scopes: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    """Scopes as one flat vector, and where each starts."""
-    return starts(np.array([len(s) for s in scopes], np.int64)), np.fromiter(chain.from_iterable(scopes), np.int64)
+def _group(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """The scopes that lie in no other, by their first factor; and for each factor which of them it goes to."""
+    number: dict[tuple[int, ...], int] = {}
+    group = np.fromiter((number.setdefault(s, len(number)) for s in scopes), np.int64, len(scopes))
+    distinct = list(number)
+    host = _hosts(sizes, distinct)
+    host = np.where(host < 0, np.arange(len(host)), host)[group]
+    kept, first = np.unique(host, return_index=True)
+    rank = np.empty(len(distinct), np.int64)
+    order = kept[np.argsort(first)]
+    rank[order] = np.arange(len(order))
+    return [distinct[g] for g in order.tolist()], rank[host]
 
 
 def _hosts(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> np.ndarray:
@@ -194,3 +196,8 @@ def _hosts(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> np.ndarray:
     owner = np.repeat(np.arange(len(scopes)), arity)
     of = owner[np.lexsort((owner, entries[owner], scope))]
     return find_hosts(scope_start, scope, starts(np.bincount(scope, minlength=len(sizes))), of)
+
+
+def _ragged(scopes: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each scope starts, and the scopes as one flat vector."""
+    return starts(np.array([len(s) for s in scopes], np.int64)), np.fromiter(chain.from_iterable(scopes), np.int64)

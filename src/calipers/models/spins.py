@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def to_spins(states: Any, n: int | None = None) -> Any:
@@ -14,7 +15,7 @@ def to_spins(states: Any, n: int | None = None) -> Any:
     return 1.0 - 2.0 * _checked(states, (0, 1), "states are 0 (up) or 1 (down)", n)
 
 
-def to_states(spins: np.ndarray) -> np.ndarray:
+def to_states(spins: ArrayLike) -> np.ndarray:
     """Spins +1, −1 as states 0, 1, int64."""
     return (checked_spins(spins) < 0).astype(np.int64)
 

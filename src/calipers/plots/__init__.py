@@ -1,1 +1,10 @@
-"""plots"""
+"""Figures: one pure function each, `(result, *, ax=None) -> Axes`. They change no global setting.
+
+Bounds are bands, estimates points or dashed lines, exact values solid lines; a method has one colour everywhere.
+"""
+
+from calipers.plots.gap_log import gap_log
+from calipers.plots.magnetization import magnetization
+from calipers.plots.self_consistency import self_consistency
+
+__all__ = ["gap_log", "magnetization", "self_consistency"]

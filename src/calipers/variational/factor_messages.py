@@ -1,42 +1,18 @@
 """Kernels of belief propagation on a factor graph, in log space: zeros and huge ranges are harmless.
 
-    n_{v→a}(x) = Σ_{b ∋ v, b ≠ a} m_{b→v}(x),      m_{a→v}(x_v) = log Σ_{x_a \\ x_v} exp(θ_a(x_a) + Σ_{u ≠ v} n_{u→a}(x_u))
+    n_{v→a}(x) = Σ_{b ∋ v, b ≠ a} m_{b→v}(x),    m_{a→v}(x_v) = log Σ_{x_a \\ x_v} exp(θ_a(x_a) + Σ_{u ≠ v} n_{u→a}(x_u))
 
     log Z_Bethe = Σ_a log Σ exp(θ_a + Σ_p n_p) − Σ_p log Σ exp(n_p + m_p) + Σ_v log Σ exp(Σ_{p at v} m_p)
 
-Messages are shifted to maximum 0; the functional does not see shifts, and is stationary at a fixed point. Factors are
-updated one after another in breadth-first order, backwards then forwards: on a forest two such passes are exact.
+Messages are shifted to maximum 0; the functional does not see shifts, and is stationary at a fixed point. −inf in a
+message is a state that no configuration of positive weight can have: it is never wrong, with loops or without.
 **Source** Yedidia, Freeman & Weiss (2005); Kschischang, Frey & Loeliger (2001).
 """
 
 import numpy as np
 from numba import njit
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from calipers.variational.factor_arrays import Flat, contract_sum
-
-
-def breadth_first(flat: Flat) -> tuple[np.ndarray, bool]:
-    """The factors in breadth-first order, component after component, and whether the factor graph is a forest."""
-    n, f, p = len(flat.sizes), len(flat.port_ptr) - 1, len(flat.port_var)
-    ones = np.ones(p)
-    graph = coo_array((ones, (flat.port_var, n + flat.port_factor)), shape=(n + f + 1, n + f + 1))
-    count, label = connected_components(graph, directed=False)
-    roots = np.unique(label[:-1], return_index=True)[1]
-    rooted = coo_array(
-        (
-            np.concatenate([ones, np.ones(len(roots))]),
-            (
-                np.concatenate([flat.port_var, np.full(len(roots), n + f)]),
-                np.concatenate([n + flat.port_factor, roots]),
-            ),
-        ),
-        shape=graph.shape,
-    )
-    visited = breadth_first_order(rooted.tocsr(), n + f, directed=False, return_predecessors=False)
-    order = visited[(visited >= n) & (visited < n + f)] - n
-    return order.astype(np.int64), p == n + f + 1 - count
+from calipers.variational.factor_arrays import contract_sum
 
 
 @njit(cache=True, nogil=True)

@@ -2,7 +2,7 @@
 
     c_{i→j} = h_i + Σ_{k ≠ j} u_{k→i},    u_{i→j} = atanh(tanh K_ij tanh c_{i→j})      (h = βH, K = βJ)
 
-    log Z_Bethe = Σ_i (1 − d_i) log 2cosh H_i + Σ_(ij) log Σ_{s,s'} exp(K s s' + c_i s + c_j s'),    H_i = h_i + Σ_k u_{k→i}
+    log Z_Bethe = Σ_i (1 − d_i) log 2cosh H_i + Σ_(ij) log Σ_{s,s'} exp(K s s' + c_i s + c_j s'),   H_i = h_i + Σ_k u_{k→i}
 
 Messages are carried as U = e^{2u}, in which a step is one division and nothing transcendental, and cannot cancel:
 
@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_CHUNK = 10  # sweeps between two looks at convergence and at the signals
+CHUNK = 10  # sweeps between two looks at convergence and at the signals
 _LARGEST = 170.0  # largest |h| + Σ|K| of a site for which e^{2c} and its products stay finite
 
 
@@ -76,7 +76,7 @@ def sweeps(U: Any, back: Any, E: Any, field: Any, damping: Any) -> tuple[Any, An
         keep, fresh = damping * (up + down), (1.0 - damping) * (1.0 + U)
         return (fresh * up + keep * U) / (fresh * down + keep)
 
-    U = jax.lax.fori_loop(0, _CHUNK - 1, lambda _, U: update(U), U)
+    U = jax.lax.fori_loop(0, CHUNK - 1, lambda _, U: update(U), U)
     new = update(U)
     return new, 0.5 * jnp.max(jnp.abs(new - U) / jnp.minimum(new, U))
 
