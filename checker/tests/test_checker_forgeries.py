@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from pathlib import Path
 
 import forge
 import numpy as np
@@ -33,7 +32,7 @@ def model(evidence=EVIDENCE, beta=1.0):
     return forge.tables_model(SIZES, SCOPES, LOGS, evidence, beta)
 
 
-def proved(side, kind, witness, m=None, folder=Path("/tmp")):
+def proved(side, kind, witness, m=None, *, folder):
     """The bound that the checker itself draws from a witness."""
     path = forge.seal(
         folder / "probe.cert", *forge.draft(m or model(), (side, kind, "inf" if side == "upper" else "-inf", witness))

@@ -7,6 +7,7 @@
 Names are looked up when they are first asked for: importing `calipers` imports no jax.
 """
 
+import dataclasses
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ _HOMES = {
     "calipers.exact.enumeration": ("Enumeration",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
+    "calipers.variational.self_consistency": ("mean_field_equation",),
+    "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
     "calipers.bounds.tangent": ("Tangent",),
@@ -46,7 +49,7 @@ _HOMES = {
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = ("plots", "testing", "zoo")  # modules, not names in one
 
-__all__ = ["__version__", "log_z", *_WHERE, *_ROOMS]
+__all__ = ["__version__", "log_prob", "log_z", *_WHERE, *_ROOMS]
 
 
 def log_z(model: "AbstractModel", method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
@@ -61,8 +64,18 @@ def log_z(model: "AbstractModel", method: "AbstractMethod | None" = None, **limi
     """
     from calipers.auto import Auto
     from calipers.core import iterate
+    from calipers.io.certificate import Certificate
 
-    return iterate.log_z(model, Auto() if method is None else method, **limits)
+    answer = iterate.log_z(model, Auto() if method is None else method, **limits)
+    return dataclasses.replace(answer, certify=lambda: Certificate.from_answer(answer, model))
+
+
+def log_prob(model: "AbstractModel", x: Any, method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
+    """Brackets log p(x), the log probability of one configuration, by `Auto()` unless told otherwise."""
+    from calipers.auto import Auto
+    from calipers.core import iterate
+
+    return iterate.log_prob(model, x, Auto() if method is None else method, **limits)
 
 
 def __getattr__(name: str) -> Any:

@@ -185,6 +185,8 @@ def test_many_variables_need_no_bits(monkeypatch):
     monkeypatch.setattr(ordering, "MAX_BITSET", 50)
     found = best_order((2,) * 100, [(i, i + 1) for i in range(99)], seconds=math.inf, trials=50)
     assert found.log2_largest == 2.0
+    late = min_size_order(adjacency(100, grid(10, 10)), deadline=0.0)
+    assert sorted(late.tolist()) == list(range(100))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,6 +9,7 @@ over the blocks is coordinate ascent. The bound is evaluated as a tangent at wha
 """
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class Trial:
     def __init__(self, reduced: Reduced, blocks: list[np.ndarray], order_seconds: float = 0.2):
         self.reduced, model = reduced, reduced.model
         self.blocks = blocks
-        home = np.empty(model.n, np.int64)
+        self.home = home = np.empty(model.n, np.int64)
         for b, block in enumerate(blocks):
             home[block] = b
         tables = model.log_tables()
@@ -152,15 +153,35 @@ class Trial:
 
     def _witness(self, extra: list[np.ndarray]) -> Tangent:
         name, sizes = self.reduced.variables.tolist(), self.reduced.model.sizes
-        blocks = []
-        for b, order in enumerate(self.orders):
-            tables = []
-            for scope, (i, j) in zip(self.extra_scopes[b], pairwise(self._at[b]), strict=True):
-                if extra[b][i:j].any():
-                    table = extra[b][i:j].reshape([sizes[v] for v in scope])
-                    tables.append((tuple(name[v] for v in scope), table))
-            blocks.append(Block(tuple(name[v] for v in order), tuple(tables)))
-        return Tangent(self.reduced.states, tuple(blocks))
+        tables: list[dict[tuple[int, ...], np.ndarray]] = [{} for _ in self.blocks]
+        for b, scopes in enumerate(self.extra_scopes):
+            for scope, (i, j) in zip(scopes, pairwise(self._at[b]), strict=True):
+                tables[b][tuple(name[v] for v in scope)] = extra[b][i:j].reshape([sizes[v] for v in scope]).copy()
+        for b, scope, table in self._swallowed():
+            tables[b][scope] = tables[b].get(scope, 0.0) - table
+        return Tangent(
+            self.reduced.states,
+            tuple(
+                Block(tuple(name[v] for v in order), tuple((s, t) for s, t in own.items() if t.any()))
+                for order, own in zip(self.orders, tables, strict=True)
+            ),
+        )
+
+    def _swallowed(self) -> Iterator[tuple[int, tuple[int, ...], np.ndarray]]:
+        """The original factors inside one block that reduction has multiplied into a crossing factor.
+
+        A witness counts them as the trial's own, so they must not be in its extra tables as well.
+        """
+        original, states = self.reduced.original, self.reduced.states
+        logs, home = original.log_tables(), dict(zip(self.reduced.variables.tolist(), self.home.tolist(), strict=True))
+        for a, scope in enumerate(self.reduced.model.scopes):
+            if len(set(self.home[list(scope)].tolist())) == 1:
+                continue
+            for f in self.reduced.members[a]:
+                free = tuple(v for v in original.scopes[f] if v in home)
+                if len({home[v] for v in free}) == 1:
+                    kept = logs[f][np.ix_(*(states[v] for v in original.scopes[f]))]
+                    yield home[free[0]], free, kept.reshape([len(states[v]) for v in free])
 
 
 def _cut(

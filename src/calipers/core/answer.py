@@ -6,6 +6,7 @@ better of each side; the failure probabilities of everything that was looked at 
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -49,6 +50,12 @@ class Side(eqx.Module):
     witness: Any = eqx.field(static=True, default=None)
     reason: str = eqx.field(static=True, default="")
 
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:.12g} ({self.grounds})"
+
 
 NOTHING_BELOW = Side(-math.inf, Grounds.NONE, reason="no method has bounded this side yet")
 NOTHING_ABOVE = Side(math.inf, Grounds.NONE, reason="no method has bounded this side yet")
@@ -69,6 +76,7 @@ class Answer(eqx.Module):
     """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
 
     `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
+    `certify`, set by `calipers.log_z`, which knows the model, writes the certificate when it is asked for.
     """
 
     lower: Side = NOTHING_BELOW
@@ -80,6 +88,7 @@ class Answer(eqx.Module):
     plan: Any = None
     deterministic: tuple[Side, Side] | None = None
     delta: float = 0.0
+    certify: Callable[[], Any] | None = eqx.field(static=True, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.deterministic is None:
@@ -102,6 +111,16 @@ class Answer(eqx.Module):
     def gap(self) -> float:
         """upper − lower in nats; 0 when both are the same infinity."""
         return 0.0 if self.lower.value == self.upper.value else self.upper.value - self.lower.value
+
+    @property
+    def certificate(self) -> Any:
+        """The certificate of the sides, ready to `save`.
+
+        **Raises:** `ValueError` when no side leaves a witness, or the answer does not know its model.
+        """
+        if self.certify is None:
+            raise ValueError("this answer does not know its model; use Certificate.from_answer(answer, model)")
+        return self.certify()
 
     @property
     def exact(self) -> bool:

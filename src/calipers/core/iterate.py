@@ -14,7 +14,7 @@ from typing import Any
 
 import equinox as eqx
 
-from calipers.core.answer import Answer, Result
+from calipers.core.answer import Answer, Grounds, Result, Side, outward
 from calipers.core.method import AbstractMethod, Limits
 from calipers.core.model import AbstractModel
 
@@ -124,3 +124,25 @@ def log_z(
     for answer in iterate(model, method, key=key, limits=limits):
         pass
     return answer
+
+
+def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any) -> Answer:
+    """Brackets log p(x) = log weight of x − log Z: exact, or as wide as the bracket on log Z.
+
+    **Arguments:** `x`, one configuration as `model.log_weight` takes it; `method` and `limits` as in `log_z`.
+
+    **Returns:** an `Answer` about log p(x), in nats.
+    """
+    answer, weight = log_z(model, method, **limits), float(model.log_weight(x))
+
+    def turned(side: Side, sign: float) -> Side:
+        value = outward(weight - side.value, 2.0**-50 * (abs(weight) + abs(side.value)), sign)
+        return Side(value, side.grounds, side.delta, side.method, reason=side.reason)
+
+    if weight == -math.inf:
+        lower = upper = Side(-math.inf, Grounds.EXACT, method=repr(method))
+        return Answer(lower, upper, value=-math.inf, result=Result.EXACT)
+    value = None if answer.value is None else weight - answer.value
+    return Answer(
+        turned(answer.upper, -1.0), turned(answer.lower, 1.0), value, result=answer.result, stats=answer.stats, plan=answer.plan
+    )

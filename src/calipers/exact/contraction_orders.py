@@ -2,8 +2,9 @@
 
 A tree that contracts factors pairwise eliminates each variable where it first joins all the factors that hold it; an
 order contracts each bucket's tensors one by one. Between the two, cotengra re-contracts small subtrees optimally. Pure
-Python, 0.05 to 0.4 ms a scope entry and round. Source: Gray & Kourtis, *Hyper-optimized tensor network contraction*, Quantum 5,
-410 (2021).
+Python, 0.05 to 0.4 ms a scope entry and round.
+
+Source: Gray & Kourtis, *Hyper-optimized tensor network contraction*, Quantum 5, 410 (2021).
 """
 
 import math

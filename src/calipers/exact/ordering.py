@@ -6,7 +6,7 @@ The least cost is NP-hard to find; `best_order` tries the cheap classics first, 
 keeps the one with the least total. Proves nothing: any order is correct, a poor one is dear.
 
 Cost: min-size on 10⁴ sparse variables a tenth of a second, min-fill a few; symbolic pricing O(fill).
-Fails: never to return an order; graphs above 20 000 variables get no fill-based one (n² bits).
+Fails: never to return an order; graphs above 20 000 variables get sweeps and min-size only (fill needs n² bits).
 Source: Kjærulff, *Triangulation of graphs* (1990); Gogate & Dechter (UAI 2004) for randomised min-fill; cotengra
 (Gray & Kourtis, Quantum 5, 410, 2021) for contraction trees.
 """
@@ -122,13 +122,16 @@ def greedy_order(
     return order if progress[kernels.DONE] == n else None
 
 
-def min_size_order(graph: Graph) -> np.ndarray:
-    """Eliminates the variable with the smallest bucket, on bits or, for large graphs, on a quotient graph."""
+def min_size_order(graph: Graph, deadline: float = math.inf) -> np.ndarray:
+    """Eliminates the variable with the smallest bucket, on bits or, for large graphs, on a quotient graph.
+
+    Large graphs only: the variables that are left at `deadline`, on time.monotonic's clock, follow in a sweep's order.
+    """
     if graph.n <= MAX_BITSET:
         order = greedy_order(graph, mix=math.inf)
         assert order is not None
         return order
-    return _sparse_min_size(graph)
+    return _sparse_min_size(graph, deadline)
 
 
 def best_order(
@@ -148,15 +151,20 @@ def best_order(
     **Arguments:** as `order_cost`; `seed` fixes the sequence of orders tried (how many are tried, the clock decides,
     unless `trials` does and `seconds` is infinite).
 
-    **Returns:** `Order`, the least log2 total, ties to the smaller largest table.
+    **Returns:** `Order`, the least log2 total, ties to the smaller largest table; the costs are upper bounds where
+    a large graph was too wide to be priced in time.
     """
     _compile()
     begun = time.monotonic()
     graph = adjacency(len(sizes), scopes, sizes)
-    first = min_size_order(graph)
-    cost = price(graph, first)
-    assert cost is not None
-    best, tried = Order(first, *cost, "min-size"), 1
+    small = graph.n <= MAX_BITSET
+    first = min_size_order(graph) if small else swept_order(graph, walks.levels(graph.ptr, graph.nbr))
+    assert first is not None
+    cost = price(graph, first, deadline=math.inf if small else begun + seconds)
+    if cost is None:  # too wide even to be priced in time: what no order exceeds
+        bits = float(graph.log2_sizes.sum())
+        cost = OrderCost(bits, bits + 1.0)
+    best, tried = Order(first, *cost, "min-size" if small else "sweep"), 1
 
     def enough_searched() -> bool:
         spent = time.monotonic() - begun
@@ -190,7 +198,7 @@ def greedy_orders(graph: Graph, count: int, random: np.random.Generator, deadlin
     **Arguments:** `random` draws jitters; `deadline`, on time.monotonic's clock, after which no further order is begun.
     """
     if graph.n > MAX_BITSET:
-        yield min_size_order(graph)
+        yield min_size_order(graph, deadline)
         return
     for k in range(count):
         order = greedy_order(
@@ -215,7 +223,9 @@ def _candidates(
     yield from (("Cuthill–McKee", level), ("reverse Cuthill–McKee", level[::-1].copy()))
     for roots in (level, level[::-1].copy()):
         yield "sweep", swept_order(graph, roots, best().log2_total)
-    if 0 < graph.n <= MAX_BITSET:
+    if graph.n > MAX_BITSET:
+        yield "min-size", min_size_order(graph, deadline)
+    elif graph.n > 0:
         yield from _searched(graph, scopes, deadline, seed, best)
 
 
@@ -266,7 +276,7 @@ def _cost(size: np.ndarray) -> OrderCost:
     return OrderCost(top, top + math.log2(float(np.exp2(size - top).sum())))
 
 
-def _sparse_min_size(graph: Graph) -> np.ndarray:
+def _sparse_min_size(graph: Graph, deadline: float = math.inf) -> np.ndarray:
     n = graph.n
     head, after, before = np.full(4096, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
     bucket, order = np.full(n, -1, np.int64), np.empty(n, np.int64)
@@ -275,9 +285,15 @@ def _sparse_min_size(graph: Graph) -> np.ndarray:
     pool, used, stamp, done = np.empty(2 * graph.nbr.size + 16, np.int32), 0, 0, 0
     elements, begin, length = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     mark, dead = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-    while done < n:
+    while done < n and (done == 0 or time.monotonic() < deadline):
         pool, used, stamp, done = quotient_graph.sparse_greedy(
             graph.ptr, lists, elements, counts, begin, length, pool, used, graph.log2_sizes, mark, stamp, dead, bucket,
-            head, after, before, order, done, _WORK,
+            head, after, before, order, done, _WORK // 5,
         )  # fmt: skip
+    if done < n:
+        rest = swept_order(graph, walks.levels(graph.ptr, graph.nbr))
+        assert rest is not None
+        late = np.ones(n, np.bool_)
+        late[order[:done]] = False
+        order[done:] = rest[late[rest]]
     return order

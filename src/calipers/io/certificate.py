@@ -10,6 +10,7 @@ Fails when no side carries a witness: statistical sides, and methods that leave 
 """
 
 import math
+from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from typing import Any, NamedTuple
@@ -68,7 +69,8 @@ class Certificate(NamedTuple):
         """The lower and the upper side as claimed, not checked; infinite where nothing is claimed."""
         found = {"lower": Side(-math.inf, Grounds.NONE), "upper": Side(math.inf, Grounds.NONE)}
         for c in self.claims:
-            found[c.side] = Side(float(c.claim), Grounds.COMPUTED, method=c.method, witness=c.witness)
+            witness = partial(_itself, c.witness)  # a side carries a function that writes its witness
+            found[c.side] = Side(float(c.claim), Grounds.COMPUTED, method=c.method, witness=witness)
         return found["lower"], found["upper"]
 
     def save(self, path: str | PathLike[str], embed: bool = True) -> None:
@@ -113,6 +115,10 @@ def load(path: str | PathLike[str], model: AbstractDiscreteModel | None = None) 
     return Certificate(found, tuple(Claim(side, claim, method, decoded[name]) for side, claim, method, name in rows))
 
 
+def _itself(witness: Witness) -> Witness:
+    return witness
+
+
 def _claim(
     name: str, side: Side, away: float, model: AbstractDiscreteModel, written: dict[int, Witness]
 ) -> Claim | None:
@@ -124,7 +130,7 @@ def _claim(
         witness = Decomposition(tuple(np.arange(size) for size in model.domains.tolist()), ())
     if witness is None:
         return None
-    if id(witness) not in written:  # methods leave a function that writes it; sides may share one
+    if id(witness) not in written:  # a function that writes it; sides may share one
         written[id(witness)] = witness() if callable(witness) else witness
     claim = repr(math.nextafter(float(side.value), away)) if math.isfinite(side.value) else "-inf"
     return Claim(name, claim, side.method, written[id(witness)])

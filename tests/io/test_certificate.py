@@ -1,0 +1,186 @@
+"""Certificates written by the library are accepted by the checker, and come back as they were."""
+
+import math
+
+import numpy as np
+import pytest
+
+from calipers.core.answer import Answer, Grounds, Side
+from calipers.core.iterate import log_z
+from calipers.core.witness import Block, Bucket, Decomposition, Tangent
+from calipers.exact.elimination import Elimination
+from calipers.io.certificate import Certificate, load
+from calipers.io.errors import InputError
+from calipers.io.uai import read_uai
+from calipers.io.witness_arrays import model_digest, model_parts
+from calipers.models.factor_graph import FactorGraph
+from calipers.models.ising import Ising
+from calipers.models.tempered import Tempered
+from calipers_check import check
+
+UAI = "MARKOV 3 2 2 3 3 2 0 1 2 1 2 1 0 4 1 .1 0.25 3 6 1 2 0 1 1 1e-5 2 0.3 4"
+MAGNET = Ising.from_arrays([(2, 1), (0, 1), (0, 2)], [0.3, -1.0, 0.7], [0.1, 0.0, -0.4], beta=0.9, offset=1.5)
+
+
+def exact_side(value, witness, way):
+    return Side(value + way * 1e-9, Grounds.EXACT, method="by hand", witness=lambda: witness)
+
+
+def brute(model):
+    """log Z over all states."""
+    states = np.ndindex(*model.domains.tolist())
+    return float(np.logaddexp.reduce([model.log_weight(np.array(x)) for x in states]))
+
+
+def by_hand(model):
+    """Exact elimination of a model of three variables, each factor in the bucket of its first variable."""
+    graph = model.factor_graph()
+    kept = [np.arange(k) for k in graph.sizes]
+    for v, state in graph.evidence:
+        kept[v] = np.array([state])
+    homes = [[a for a, s in enumerate(graph.scopes) if s and min(s) == v] for v in range(3)]
+    buckets = tuple(Bucket(v, 1.0, tuple(homes[v]), (), v + 1 if v < 2 else -1) for v in range(3))
+    return Decomposition(tuple(kept), buckets)
+
+
+@pytest.fixture
+def uai(tmp_path):
+    path = tmp_path / "m.uai"
+    path.write_text(UAI)
+    return path
+
+
+def models(uai):
+    graph = read_uai(uai)
+    return [
+        graph,
+        graph.condition({2: 1}),
+        graph.tempered(0.3).condition({0: 1}),
+        Tempered(graph, 2.0),
+        MAGNET,
+        MAGNET.condition({1: 0}),
+        FactorGraph.from_tables([2, 3, 1], [((1, 0), np.array([[1, 2], [3, 0], [1.5, 2]])), ((), np.array(2.0))]),
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("embed", [True, False])
+def test_written_checked_and_read_again(tmp_path, uai, number, embed):
+    model = models(uai)[number]
+    value, witness = brute(model), by_hand(model)
+    written = Certificate.from_answer(Answer(exact_side(value, witness, -1), exact_side(value, witness, 1)), model)
+    written.save(tmp_path / "a.cert", embed=embed)
+    if embed:
+        verdict = check(tmp_path / "a.cert")
+        assert verdict.accepted, verdict.reason
+        assert [c.side for c in verdict.claims] == ["lower", "upper"]
+        assert verdict.sha256 == model_digest(*model_parts(model))
+    else:
+        assert "--model" in check(tmp_path / "a.cert").reason
+    found = load(tmp_path / "a.cert", None if embed else model)
+    found.save(tmp_path / "b.cert", embed=embed)
+    assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
+    assert brute(found.model) == pytest.approx(value, abs=1e-12)
+    low, high = found.sides()
+    assert value - 2e-9 < low.value < value < high.value < value + 2e-9
+
+
+def test_ties_to_the_users_file(tmp_path, uai):
+    model = read_uai(uai, {2: 1})
+    value = brute(model)
+    answer = Answer(upper=exact_side(value, by_hand(model), 1))
+    for embed in (True, False):
+        Certificate.from_answer(answer, model).save(tmp_path / "a.cert", embed=embed)
+        assert check(tmp_path / "a.cert", uai, "2=1").accepted
+        assert "evidence" in check(tmp_path / "a.cert", uai).reason
+
+
+def test_ising_file(tmp_path):
+    np.savez(
+        tmp_path / "m.npz", edges=MAGNET.edges, couplings=MAGNET.couplings, fields=MAGNET.fields, beta=0.9, offset=1.5
+    )
+    answer = Answer(upper=exact_side(brute(MAGNET), by_hand(MAGNET), 1))
+    Certificate.from_answer(answer, MAGNET).save(tmp_path / "a.cert", embed=False)
+    assert check(tmp_path / "a.cert", tmp_path / "m.npz").accepted
+    assert "beta" in check(tmp_path / "a.cert", tmp_path / "m.npz", beta=0.5).reason
+
+
+def test_bounds_by_hand(tmp_path):
+    """Mini-buckets above and a product trial below, extra tables and all."""
+    graph = MAGNET.factor_graph()
+    kept, shift = tuple(np.arange(2) for _ in range(3)), np.array([0.2, -0.1])
+    place = {s: a for a, s in enumerate(graph.scopes)}
+    buckets = (
+        Bucket(0, 0.5, (place[0, 1], place[(0,)]), (((0,), shift),), 2),
+        Bucket(0, 0.5, (place[0, 2],), (((0,), -shift),), 3),
+        Bucket(1, 1.0, (place[1, 2], place[(1,)]), (), 3),
+        Bucket(2, 1.0, (place[(2,)],), (), -1),
+    )
+    trial = Tangent(kept, (Block((0, 1), (((1,), shift),)), Block((2,), ())))
+    upper = Side(20.0, Grounds.COMPUTED, witness=lambda: Decomposition(kept, buckets))
+    lower = Side(-20.0, Grounds.COMPUTED, witness=lambda: trial)
+    Certificate.from_answer(Answer(lower, upper), MAGNET).save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert verdict.claims[0].proved < brute(MAGNET) < verdict.claims[1].proved
+    assert load(tmp_path / "a.cert").claims[1].witness.buckets[0].weight == 0.5
+
+
+@pytest.mark.parametrize("model", [MAGNET, MAGNET.tempered(0.0), MAGNET.condition({1: 0})])
+def test_elimination_is_certified(tmp_path, model):
+    Certificate.from_answer(log_z(model, Elimination()), model).save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert len(verdict.claims) == 2
+
+
+def test_weight_zero_is_proved_by_propagation(tmp_path):
+    model = FactorGraph.from_tables([2, 2], [((0, 1), np.eye(2)), ((0,), np.array([0.0, 1.0]))], evidence={1: 0})
+    Certificate.from_answer(log_z(model, Elimination()), model).save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [(c.side, c.claim) for c in verdict.claims] == [("upper", "-inf")]
+
+
+def test_statistical_sides_are_left_out(tmp_path):
+    witness = by_hand(MAGNET)
+    luck = Side(0.0, Grounds.STATISTICAL, delta=0.01, witness=lambda: witness)
+    answer = Answer(lower=luck, upper=exact_side(brute(MAGNET), witness, 1))
+    assert [c.side for c in Certificate.from_answer(answer, MAGNET).claims] == ["upper"]
+
+
+def test_nothing_to_certify():
+    for answer in (Answer(), Answer(lower=Side(-50.0, Grounds.COMPUTED))):
+        with pytest.raises(ValueError, match="witness"):
+            Certificate.from_answer(answer, MAGNET)
+
+
+def test_claims_are_rounded_outward():
+    value, witness = 0.1, by_hand(MAGNET)
+    side = Side(value, Grounds.EXACT, witness=lambda: witness)
+    answer = Answer(side, side)
+    low, high = Certificate.from_answer(answer, MAGNET).claims
+    assert float(low.claim) == math.nextafter(value, -math.inf)
+    assert float(high.claim) == math.nextafter(value, math.inf)
+
+
+def test_witness_of_another_model(tmp_path):
+    witness = by_hand(MAGNET)
+    other = Ising.from_arrays([(0, 1)], 1.0, 0.0)
+    with pytest.raises(ValueError, match="does not fit"):
+        Certificate.from_answer(Answer(upper=exact_side(9.0, witness, 1)), other).save(tmp_path / "a.cert")
+    assert not list(tmp_path.iterdir())
+
+
+def test_damage_is_noticed_when_read(tmp_path):
+    path = tmp_path / "a.cert"
+    Certificate.from_answer(Answer(upper=exact_side(9.0, by_hand(MAGNET), 1)), MAGNET).save(path)
+    with pytest.raises(InputError, match="another model"):
+        load(path, MAGNET.tempered(0.5))
+    data = path.read_bytes()
+    for broken in (b"", b"nothing", data[:-30], data[:200] + bytes([data[200] ^ 1]) + data[201:]):
+        path.write_bytes(broken)
+        with pytest.raises(InputError):
+            load(path)
+    with pytest.raises(InputError):
+        load(tmp_path / "none.cert")

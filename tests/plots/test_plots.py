@@ -1,0 +1,65 @@
+import math
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+from calipers import plots  # noqa: E402
+from calipers.variational.self_consistency import magnetization_curves, mean_field_equation  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    before = dict(matplotlib.rcParams)
+    yield
+    plt.close("all")
+    assert dict(matplotlib.rcParams) == before
+
+
+def dots(ax):
+    return [line for line in ax.lines if line.get_marker() == "o"]
+
+
+def test_self_consistency_marks_stable_and_unstable_solutions():
+    solutions = mean_field_equation(4, 1.0, 0.0, 2.0)
+    ax = plots.self_consistency(solutions)
+    marks = dots(ax)
+    assert [float(d.get_xdata()[0]) for d in marks] == solutions.m.tolist()
+    assert [d.get_markerfacecolor() != "white" for d in marks] == [True, False, True]
+    assert "0.5 $T_c$" in ax.get_title()
+
+
+@pytest.mark.parametrize("case", [(4, -1.0, 0.3, 2.0), (4, 1.0, 0.5, 0.0), (4, 0.0, 0.0, 1.0), (6, 1.0, 0.0, 1e-6)])
+def test_self_consistency_draws_every_regime(case):
+    _, ax = plt.subplots()
+    assert plots.self_consistency(mean_field_equation(*case), ax=ax) is ax
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("z", [3, 4, 6])
+def test_magnetization_marks_each_critical_temperature(z):
+    curves = magnetization_curves(z)
+    ax = plots.magnetization(curves)
+    assert sorted(float(d.get_xdata()[0]) for d in dots(ax)) == sorted(curves.critical.values())
+    ax.figure.canvas.draw()
+
+
+def test_gap_log_is_a_band_that_narrows():
+    rows = [(0.1, -math.inf, 9.0), (0.5, 2.0, 9.0), (4.0, 3.0, 5.0)]
+    ax = plots.gap_log(rows, truth=4.0)
+    (band,) = ax.collections
+    assert np.isfinite(band.get_paths()[0].vertices).all()
+    assert ax.get_xscale() == "log"
+    assert "[3.0, 5.0]" in ax.get_title()
+    ax.figure.canvas.draw()
+
+
+def test_gap_log_of_one_row_and_of_none():
+    for row in ((0.0, 1.0, 1.0), (1.0, -math.inf, math.inf)):
+        plots.gap_log([row]).figure.canvas.draw()
+    with pytest.raises(ValueError, match="at least one row"):
+        plots.gap_log([])
