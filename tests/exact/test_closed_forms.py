@@ -44,11 +44,11 @@ def test_limits_of_temperature():
 
 
 def test_far_from_criticality_a_large_torus_is_the_infinite_lattice(shared_data):
-    rows = list(csv.DictReader((shared_data / "ising" / "kaufman.csv").open()))
+    rows = list(csv.DictReader((shared_data / "ising" / "kaufman.csv").read_text().splitlines()))
     L = max(int(row["L"]) for row in rows)
     for row in rows:
         if int(row["L"]) == L and abs(float(row["T"]) - onsager_critical_temperature()) > 0.3:
-            per_site = float(row["logZ"]) / L**2
+            per_site = float(row["lnZ_per_site"])
             degenerate = math.log(2) / L**2 if float(row["T"]) < 2 else 0.0
             assert onsager_log_z_per_site(float(row["T"])) == pytest.approx(per_site - degenerate, abs=1e-12)
 

@@ -54,7 +54,7 @@ def test_gap_log_is_a_band_that_narrows():
     (band,) = ax.collections
     assert np.isfinite(band.get_paths()[0].vertices).all()
     assert ax.get_xscale() == "log"
-    assert "[3.0, 5.0]" in ax.get_title()
+    assert "[3.00, 5.00]" in ax.get_title()
     ax.figure.canvas.draw()
 
 

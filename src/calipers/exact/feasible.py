@@ -85,7 +85,7 @@ def cover(zero: np.ndarray) -> Iterator[list[tuple[int, int, bool]]]:
     Each entry not yet forbidden grows into a cube, free of every axis on which nothing depends. One that cannot grow is
     read with its line along one axis: "if the others are so, this one must be in a state that the line allows".
     """
-    left, axes = zero.copy(), range(zero.ndim)
+    left, axes = np.array(zero), range(zero.ndim)
     along = min(axes, key=lambda i: int(zero.any(axis=i).sum()), default=0)
     while True:
         place = np.unravel_index(int(left.argmax()), left.shape)

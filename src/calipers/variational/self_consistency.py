@@ -86,7 +86,7 @@ def _roots(K: float, h: float) -> list[float]:
     def g(x: float) -> float:
         return x - h - K * math.tanh(x)
 
-    reach = abs(h) + abs(K) + 1.0
+    reach = 2.0 * (abs(h) + abs(K)) + 1.0
     turn = math.acosh(math.sqrt(K)) if K > 1.0 else 0.0
     if turn == 0.0:  # g only rises
         return [0.0 if h == 0.0 else float(brentq(g, -reach, reach, xtol=1e-300, rtol=1e-15))]
