@@ -5,12 +5,22 @@ Variables of such factors that would cross are clamped to a feasible configurati
 are propagated, which often frees the rest. Restricting the support only loses mass, so the bound stays a bound.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from calipers.exact import graph_orders
-from calipers.exact.ordering import Graph, adjacency
+from calipers.exact.graph_orders import bitset, cutset
+from calipers.exact.interaction import adjacency
 from calipers.models.propagation import flatten
 from calipers.models.reduction import Reduced, restrict
+
+
+class Softened(NamedTuple):
+    """A restricted model, and what `softened` says of it."""
+
+    reduced: Reduced
+    first_order: np.ndarray
+    outside: np.ndarray
 
 
 def hard_variables(reduced: Reduced) -> np.ndarray:
@@ -22,31 +32,26 @@ def hard_variables(reduced: Reduced) -> np.ndarray:
     return hard
 
 
-def softened(reduced: Reduced, point: np.ndarray, cells: float, cost: np.ndarray) -> tuple[Reduced, np.ndarray]:
+def softened(reduced: Reduced, point: np.ndarray, cells: float, cost: np.ndarray) -> Softened:
     """Clamps variables to `point` until all factors with zeros fit inside one block of `cells` entries.
 
     **Arguments:** `point`, a feasible configuration of the original model, shape (n,); `cost`, positive, shape (n,): how
     much it would hurt to clamp each original variable.
 
-    **Returns:** the restricted model, and the variables removed from its first block: none is in a factor with zeros.
+    **Returns:** the restricted model; an elimination order of its first block, within `cells`; and the variables outside
+    it, none of which is in a factor with zeros.
     """
-    flat = flatten(reduced.original)
+    flat, limit = flatten(reduced.original), float(np.log2(cells)) + 1e-9
     while True:
         model = reduced.model
         graph = adjacency(model.n, model.scopes, model.sizes)
         price = cost[reduced.variables]
-        removed = _cutset(graph, cells, price)
+        order, kept = cutset(bitset(graph.ptr, graph.nbr), graph.log2_sizes, price, limit)
+        removed = order[kept:][::-1]  # the most entangled first
         crossing = removed[hard_variables(reduced)[removed]]
         if len(crossing) == 0:
-            return reduced, removed
+            return Softened(reduced, order[:kept], np.sort(removed))
         states = list(reduced.states)
         for v in reduced.variables[crossing[: 1 + len(crossing) // 16]].tolist():
             states[v] = np.array([point[v]])
         reduced = restrict(reduced.original, states, flat)
-
-
-def _cutset(graph: Graph, cells: float, price: np.ndarray) -> np.ndarray:
-    """Variables without which `graph` eliminates in tables of at most `cells` entries, the most entangled first."""
-    bits = graph_orders.bitset(graph.ptr, graph.nbr)
-    order, kept = graph_orders.cutset(bits, graph.log2_sizes, price, float(np.log2(cells)) + 1e-9)
-    return order[kept:][::-1].copy()

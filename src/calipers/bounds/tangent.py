@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import entr
 
-from calipers.bounds.cover import blocks, strengths
+from calipers.bounds.cover import covers, strengths
 from calipers.bounds.support import softened
 from calipers.bounds.trial import Trial
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
@@ -24,7 +24,10 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.feasible import feasible, has_zeros
 from calipers.exact.kernels import ULP
+from calipers.exact.ordering import best_order, order_cost
 from calipers.models.reduction import Reduced, as_reduced, lift_states
+
+_WORTH = 20.0  # log2 of the cells of a sweep from which a better order is worth looking for
 
 
 class Tangent(AbstractMethod):
@@ -93,9 +96,9 @@ class Tangent(AbstractMethod):
                     return
                 width += step
                 continue
-            if step == 0 or not hard:
+            if not hard or width <= self._first_width(reduced):
                 return
-            width, step = width - step, 0
+            width, step = width - max(step, 1), 0
 
     def _first_width(self, reduced: Reduced) -> int:
         """Room for pairs of the largest variables."""
@@ -108,15 +111,14 @@ class Tangent(AbstractMethod):
         cells = 2.0**width
         if not has_zeros(reduced.model):
             model = reduced.model
-            return Trial(reduced, blocks(model.domains, list(model.scopes), cells, strengths(model.tables)))
+            return Trial(reduced, covers(model.domains, model.scopes, cells, strengths(model.tables))[0].orders)
         modes, cost = _steer(leader, reduced, random)
         point = feasible(reduced.model, phases=modes, seed=int(random.integers(1 << 31)))
         if point is None:
             return None
-        soft, removed = softened(reduced, lift_states(reduced, point), cells, cost)
-        first = np.setdiff1d(np.arange(soft.model.n), removed)
-        parts = [first] if len(first) else []
-        return Trial(soft, parts + [removed[p] for p in _induced(soft, removed, cells)])
+        soft = softened(reduced, lift_states(reduced, point), cells, cost)
+        first = [_cheap(soft.reduced, soft.first_order)] if len(soft.first_order) else []
+        return Trial(soft.reduced, first + _induced(soft.reduced, soft.outside, cells))
 
     def _starting(self, trial: Trial, attempt: int, random: np.random.Generator) -> list[np.ndarray]:
         """Marginals to begin from: uniform first, then random ones."""
@@ -145,13 +147,26 @@ class Tangent(AbstractMethod):
         return Answer(lower=lower, stats=stats, plan=plan)
 
 
+def _cheap(reduced: Reduced, order: np.ndarray) -> np.ndarray:
+    """`order`, or a cheaper one of the same variables if a short search finds it."""
+    place = {int(v): i for i, v in enumerate(np.sort(order))}
+    scopes = [s for s in (tuple(place[v] for v in s if v in place) for s in reduced.model.scopes) if s]
+    sizes = reduced.model.domains[np.sort(order)]
+    known = order_cost(sizes, scopes, [place[int(v)] for v in order])
+    if known.log2_total < _WORTH:
+        return order
+    found = best_order(sizes, scopes, seconds=0.1)
+    return np.sort(order)[found.order] if found.log2_total < known.log2_total else order
+
+
 def _induced(reduced: Reduced, variables: np.ndarray, cells: float) -> list[np.ndarray]:
-    """Blocks of the sub-model on `variables`, in places of that array."""
+    """Orders of the blocks of the sub-model on `variables`."""
     if len(variables) == 0:
         return []
     place = {int(v): i for i, v in enumerate(variables)}
     scopes = [tuple(place[v] for v in s if v in place) for s in reduced.model.scopes]
-    return blocks(reduced.model.domains[variables], [s for s in scopes if s], cells)
+    cover = covers(reduced.model.domains[variables], [s for s in scopes if s], cells)[0]
+    return [variables[order] for order in cover.orders]
 
 
 def _fits(trial: Trial, limits: Limits) -> bool:

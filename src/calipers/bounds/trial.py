@@ -9,7 +9,7 @@ over the blocks is coordinate ascent. The bound is evaluated as a tangent at wha
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ import numpy as np
 from calipers.core.witness import Block, Tangent
 from calipers.exact.bucket_tree import BucketTree, Run
 from calipers.exact.kernels import ULP
-from calipers.exact.ordering import best_order
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.reduction import Reduced
 
@@ -56,12 +55,13 @@ class Trial:
     """The product of block models; `bound()` is true after any number of `sweep()`s.
 
     **Arguments:** `reduced`, a model in which no factor with zeros crosses blocks; `blocks`, arrays of its variables,
-    disjoint and covering.
+    disjoint and covering; `orders`, each block's variables in an elimination order.
     """
 
-    def __init__(self, reduced: Reduced, blocks: list[np.ndarray], order_seconds: float = 0.2):
+    def __init__(self, reduced: Reduced, orders: Sequence[np.ndarray]):
         self.reduced, model = reduced, reduced.model
-        self.blocks = blocks
+        self.orders = [order.tolist() for order in orders]
+        self.blocks = blocks = [np.sort(order) for order in orders]
         self.home = home = np.empty(model.n, np.int64)
         for b, block in enumerate(blocks):
             home[block] = b
@@ -79,11 +79,10 @@ class Trial:
             for v in block.tolist():
                 scopes[b].setdefault((v,), len(scopes[b]))
         self.extra_scopes = [list(s) for s in scopes]
-        self.runs, self.orders = [], []
-        for block, group, extra in zip(blocks, inside, self.extra_scopes, strict=True):
-            run, order = _run(model, block, group, extra, order_seconds / len(blocks))
-            self.runs.append(run)
-            self.orders.append(order)
+        self.runs = [
+            _run(model, block, order, group, extra)
+            for block, order, group, extra in zip(blocks, self.orders, inside, self.extra_scopes, strict=True)
+        ]
         lengths = [[math.prod(model.sizes[v] for v in s) for s in group] for group in self.extra_scopes]
         self._at = [np.concatenate([[0], np.cumsum(k)]).astype(np.int64) for k in lengths]
         self._start = np.concatenate([[0], np.cumsum([at[-1] for at in self._at])]).astype(np.int64)
@@ -217,12 +216,11 @@ def _grouped(
 
 
 def _run(
-    model: FactorGraph, block: np.ndarray, inside: list[int], extra: list[tuple[int, ...]], seconds: float
-) -> tuple[Run, list[int]]:
-    """The exact bucket tree of one block, in local numbers, at extra tables zero; and its order in the model's."""
+    model: FactorGraph, block: np.ndarray, order: list[int], inside: list[int], extra: list[tuple[int, ...]]
+) -> Run:
+    """The exact bucket tree of one block, in local numbers, at extra tables zero."""
     local = {int(v): i for i, v in enumerate(block)}
     scopes = [tuple(local[v] for v in s) for s in [*(model.scopes[a] for a in inside), *extra]]
-    sizes = model.domains[block]
-    order = best_order(sizes, scopes, seconds=seconds).order
     tables = [model.tables[a] for a in inside] + [np.zeros([model.sizes[v] for v in s]) for s in extra]
-    return BucketTree.build(sizes, scopes, order).run(tables), [int(block[i]) for i in order]
+    places = np.array([local[v] for v in order], np.int64)
+    return BucketTree.build(model.domains[block], scopes, places).run(tables)

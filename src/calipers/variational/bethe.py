@@ -22,7 +22,7 @@ from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced, as_reduced
 from calipers.variational.factor_arrays import flatten
-from calipers.variational.factor_propagation import Messages, breadth_first
+from calipers.variational.factor_propagation import BIAS, Messages, breadth_first
 
 _LARGE = 100_000  # bonds from which JAX's compilation is worth its while
 _FIRST_LOOK = 0.5  # seconds until a run that has not converged shows its value; the wait doubles each time
@@ -76,7 +76,7 @@ class Bethe(AbstractMethod):
         if reduced.log_constant == -math.inf:
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
-        run = Messages(flat)
+        run = Messages(flat, 0.0 if forest else BIAS)
         if forest:
             for way in (order[::-1], order):
                 run.sweep(way, 0.0)
@@ -121,7 +121,7 @@ class Bethe(AbstractMethod):
         slots = engine.slots(model.edges, model.beta * model.couplings, model.beta * model.fields)
         with jax.enable_x64(True):
             fixed = [jnp.asarray(slots.back), *(jnp.exp(2.0 * jnp.asarray(x)) for x in (slots.coupling, slots.field))]
-            U = jnp.ones(slots.coupling.shape)
+            U = jnp.asarray(engine.start(slots, BIAS))
             wait, last = _FIRST_LOOK, time.monotonic()
             for step in range(1, math.ceil(self.max_sweeps / engine.CHUNK) + 1):
                 U, move = engine.sweeps(U, *fixed, self.damping)

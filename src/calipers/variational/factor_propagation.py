@@ -17,6 +17,7 @@ from calipers.models.reduction import Reduced
 from calipers.variational.factor_arrays import Flat, split
 from calipers.variational.factor_messages import cavities, evaluate, propagate
 
+BIAS = 0.01  # nats by which messages of a graph with loops start away from uniform
 _PIECE = 1e7  # table entries of one kernel call: well under half a second
 
 
@@ -52,11 +53,16 @@ def pieces(flat: Flat, order: np.ndarray) -> list[tuple[int, int]]:
 
 
 class Messages:
-    """Messages in motion; all start uniform."""
+    """Messages in motion. They start uniform, or with a slight random `bias` towards the first states, in nats.
 
-    def __init__(self, flat: Flat):
+    Without a bias a symmetric model stays at its symmetric fixed point, though that may be unstable.
+    """
+
+    def __init__(self, flat: Flat, bias: float = 0.0):
         self.flat = flat
-        self.message, self.cavity = np.zeros(flat.message_ptr[-1]), np.zeros(flat.message_ptr[-1])
+        self.message = -bias * np.random.default_rng(0).random(flat.message_ptr[-1])
+        self.message[flat.message_ptr[:-1]] = 0.0
+        self.cavity = np.zeros(flat.message_ptr[-1])
         self.work, self.total = flat.scratch, np.zeros(flat.state_ptr[-1])
 
     def sweep(self, order: np.ndarray, damping: float) -> float:

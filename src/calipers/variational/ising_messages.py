@@ -60,6 +60,12 @@ def slots(edges: np.ndarray, coupling: np.ndarray, field: np.ndarray) -> Slots:
     return Slots(back.reshape(width, n), K.reshape(width, n), np.asarray(field, float), degree, slot.reshape(2, e))
 
 
+def start(slots: Slots, bias: float) -> np.ndarray:
+    """Messages U (D, n) with a slight random bias towards spin up, so that no unstable symmetry is kept."""
+    u = bias * np.random.default_rng(0).random(slots.coupling.shape)
+    return np.where(slots.coupling == 0.0, 1.0, np.exp(u))
+
+
 @functools.partial(jax.jit, donate_argnums=0)
 def sweeps(U: Any, back: Any, E: Any, field: Any, damping: Any) -> tuple[Any, Any]:
     """Ten parallel sweeps over the messages U (D, n), given E = e^{2K} and e^{2h}.

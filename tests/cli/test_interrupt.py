@@ -1,0 +1,64 @@
+"""Signals, clocks and surroundings: what only a process of its own can show."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+WIDE = "square:24x24,J=pm1,h=gauss:0.1,beta=1,seed=1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_bracket_and_the_certificate(number, process, tmp_path):
+    file = str(tmp_path / "cut.cert")
+    line = [sys.executable, "-m", "calipers", "logz", WIDE, "--json", "--log", "json", "--certificate", file]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for row in running.stderr:
+            if "inf" not in (json.loads(row)["lower"], json.loads(row)["upper"], json.loads(row)["gap"]):
+                break
+        running.send_signal(number)
+        out, _ = running.communicate(timeout=30)
+    doc = json.loads(out)
+    assert (running.returncode, doc["stopped"]) == (130, "interrupted")
+    assert doc["log_z"]["lower"] < doc["log_z"]["upper"]
+    assert process("verify", file).code == 0
+
+
+def test_a_signal_at_once_still_gives_a_document():
+    line = [sys.executable, "-m", "calipers", "logz", "square:200x200", "--json", "--log", "off"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        time.sleep(1.0)  # in the imports, or not far behind them
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert json.loads(out)["stopped"] == "interrupted"
+
+
+def test_the_limit_counts_from_the_start_of_the_process(process):
+    start = time.monotonic()
+    done = process("logz", WIDE, "--json", "--log", "off", "--time-limit", "6")
+    assert done.code == 3
+    assert time.monotonic() - start < 9.0
+    assert done.json["seconds"] == pytest.approx(6.0, abs=1.5)
+
+
+def test_plain_surroundings(process, tmp_path):
+    """No colour, an ASCII terminal, a cache folder that cannot be written, one thread."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    surroundings = {**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "ascii", "XDG_CACHE_HOME": str(blocked)}
+    done = process("logz", "square:3x3", "--threads", "1", "--memory", "1", env=surroundings)
+    assert done.code == 0, done.err
+    assert "exact" in done.out
+
+
+def test_a_reader_who_leaves():
+    line = f"{sys.executable} -m calipers compare square:3x3 | head -n 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
