@@ -1,4 +1,4 @@
-"""Draws docs/images/bracket.svg: the bracket on log Z of a frustrated magnet, closing with time, around the exact value.
+"""Draws docs/images/bracket.svg: the bracket on log Z of a frustrated magnet closes around the exact value.
 
 Run: python examples/readme_figure.py [seconds] [file]     (the exact value takes a minute or two more)
 """

@@ -22,7 +22,8 @@ FLOORS = (
     {"bounds"},
     {"renormalization", "disorder", "learning"},
     {"auto"},
-    {"zoo", "testing"},
+    {"zoo"},
+    {"testing"},
     {"plots", "cli", "explore"},
 )
 RANK = {room: rank for rank, floor in enumerate(FLOORS) for room in floor}

@@ -39,7 +39,6 @@ _HOMES = {
     "calipers.exact.enumeration": ("Enumeration",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
-    "calipers.variational.self_consistency": ("mean_field_equation",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),

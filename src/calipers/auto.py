@@ -6,12 +6,9 @@ tangents up from below, in turn, the side that has had less time first, until th
 exhausted. **Proves** whatever the methods it runs prove. `answer.plan` says what was chosen and why.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
-
-import numpy as np
 
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.pairs import Pairs
@@ -23,10 +20,12 @@ from calipers.exact.elimination import SECONDS_PER_CELL, Elimination, plan_order
 from calipers.exact.ordering import Order, best_order
 from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced, as_reduced
+from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
 _AT_ONCE = 2.0  # seconds of elimination that are not worth a bracket beforehand
-_LARGE = 100_000  # variables above which factor-by-factor structure work in Python takes too long
+_LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
+_HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
 
 
 class Auto(AbstractMethod):
@@ -59,7 +58,7 @@ class Auto(AbstractMethod):
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
         if isinstance(plan.structure, Ising):
-            yield from _in_turn(_stream(m, plan.structure, plan.limits, key) for m in (Pairs(), MeanField(starts=3)))
+            yield from _large(plan.structure, plan.limits, key)
             return
         reduced, order = plan.structure
         limits = plan.limits
@@ -75,15 +74,25 @@ class Auto(AbstractMethod):
                 return
             except (Refusal, MemoryError) as reason:
                 yield Answer(stats={"elimination": str(reason)})
-        yield from _in_turn([_stream(MiniBucket(), reduced, limits, key), _stream(Tangent(), reduced, limits, key)])
+        streams = [_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())]
+        yield from _in_turn([*streams, _estimates(reduced, limits)])
 
 
 def _plan_large(model: Ising, limits: Limits) -> Plan:
     text = (
-        f"{model.n} spins are too many for tables of any width: independent spins bound log Z from below (mean field), "
-        "pairs of spins from above (Hölder)."
+        f"{model.n} spins are too many for wide tables at once: independent spins bound log Z from below (mean field), "
+        "pairs of spins from above (Hölder)"
     )
+    text += ", and nothing wider fits." if model.n > _HUGE else "; then mini-buckets and tangents, in turn."
     return Plan(text, model, limits=limits)
+
+
+def _large(model: Ising, limits: Limits, key: Any) -> Iterator[Answer]:
+    """Vectorised bounds first; wider regions if the spins are few enough to lay them out."""
+    yield from _in_turn([_stream(method, model, limits, key) for method in (Pairs(), MeanField(starts=3))])
+    if model.n <= _HUGE:
+        reduced = as_reduced(model)
+        yield from _in_turn([_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())])
 
 
 def _affordable(order: Order, limits: Limits, share: float) -> bool:
@@ -93,7 +102,7 @@ def _affordable(order: Order, limits: Limits, share: float) -> bool:
 
 
 def _eliminate(reduced: Reduced, order: Order, limits: Limits) -> Iterator[Answer]:
-    return Elimination().answers(reduced, plan_order(reduced, order.order, limits))
+    return _planless(Elimination().answers(reduced, plan_order(reduced, order.order, limits)))
 
 
 def _search(reduced: Reduced, order: Order, limits: Limits) -> Order:
@@ -107,13 +116,23 @@ def _search(reduced: Reduced, order: Order, limits: Limits) -> Order:
 
 def _stream(method: AbstractMethod, model: AbstractDiscreteModel, limits: Limits, key: Any) -> Iterator[Answer]:
     """A method's answers, less its plan: the plan that is shown is Auto's."""
-    for answer in method.answers(model, method.plan(model, limits), key):
-        yield Answer(answer.lower, answer.upper, answer.value, answer.belief, answer.result, answer.stats)
+    return _planless(method.answers(model, method.plan(model, limits), key))
+
+
+def _estimates(reduced: Reduced, limits: Limits) -> Iterator[Answer]:
+    """Beliefs, and a point estimate if belief propagation converges; nothing here bounds a side."""
+    method = Bethe(max_sweeps=300)
+    for answer in method.answers(reduced, method.plan(reduced, limits)):
+        yield Answer(value=answer.value if answer.stats["converged"] else None, belief=answer.belief)
+
+
+def _planless(answers: Iterator[Answer]) -> Iterator[Answer]:
+    return (Answer(a.lower, a.upper, a.value, a.belief, a.result, a.stats) for a in answers)
 
 
 def _in_turn(streams: Any) -> Iterator[Answer]:
     """Answers from all streams, always from the one that has had the least time."""
-    spent = {stream: 0.0 for stream in streams}
+    spent = dict.fromkeys(streams, 0.0)
     while spent:
         stream = min(spent, key=spent.__getitem__)
         began = time.monotonic()

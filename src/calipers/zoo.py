@@ -153,7 +153,9 @@ def _add_up_spins(magnet: Ising) -> float:
     bonds = list(zip(magnet.edges.tolist(), magnet.couplings.tolist(), strict=True))
     weights = []
     for s in itertools.product((1, -1), repeat=magnet.n):
-        energy = -sum(J * s[i] * s[j] for (i, j), J in bonds) - sum(map(float.__mul__, magnet.fields.tolist(), map(float, s)))
+        energy = -sum(J * s[i] * s[j] for (i, j), J in bonds) - sum(
+            map(float.__mul__, magnet.fields.tolist(), map(float, s))
+        )
         weights.append(math.exp(-magnet.beta * energy))
     return math.log(math.fsum(weights))
 
@@ -177,7 +179,11 @@ def _graphs() -> Iterator[ZooModel]:
     loose = [((0, 1), [[1.0, 2.0], [3.0, 4.0]]), ((2, 3), [[0.5, 0.1], [0.2, 0.9]])]  # variable 4 is in no factor
     yield ZooModel("disconnected", FactorGraph.from_tables((2, 2, 2, 2, 3), loose), math.log(10 * 1.7 * 3))
     # cloudy → sprinkler, rain → wet grass; each table p(child | parents), so that log Z = log p(evidence)
-    child = [((0,), [0.5, 0.5]), ((0, 1), [[0.5, 0.5], [0.9, 0.1]]), ((0, 2), [[0.8, 0.2], [0.2, 0.8]])]
+    child: list[tuple[Sequence[int], Any]] = [
+        ((0,), [0.5, 0.5]),
+        ((0, 1), [[0.5, 0.5], [0.9, 0.1]]),
+        ((0, 2), [[0.8, 0.2], [0.2, 0.8]]),
+    ]
     wet = ((1, 2, 3), [[[1.0, 0.0], [0.1, 0.9]], [[0.1, 0.9], [0.01, 0.99]]])
     yield ZooModel("bayes", FactorGraph.from_tables((2,) * 4, [*child, wet]), 0.0)
     seen = FactorGraph.from_tables((2,) * 4, [*child, wet], evidence={3: 1})
@@ -202,7 +208,11 @@ def _constraints() -> Iterator[ZooModel]:
     yield ZooModel("parity-code", code, 3 * math.log(2))  # seven bits, four independent checks
     yield ZooModel("four-queens", _queens(4), math.log(2))
     cells = list(itertools.product(range(3), repeat=2))
-    lines = [p for p in itertools.combinations(range(9), 2) if sum(a == b for a, b in zip(*(cells[i] for i in p), strict=True))]
+    lines = [
+        p
+        for p in itertools.combinations(range(9), 2)
+        if sum(a == b for a, b in zip(*(cells[i] for i in p), strict=True))
+    ]
     latin = FactorGraph.from_tables((3,) * 9, [(pair, differ) for pair in lines])
     yield ZooModel("latin-squares", latin, math.log(12))
 

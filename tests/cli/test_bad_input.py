@@ -13,8 +13,9 @@ OPTIONS = [
     ["--method", "MiniBucket(ibound=-3)"], ["--method", "MiniBucket(sweeps=1.5)"], ["--method", ""], ["--beta", "nan"],
     ["--beta", "-1"], ["--beta", "inf"], ["--T", "0"], ["--T", "-2"], ["--T", "nan"], ["--T", "1", "--beta", "1"],
     ["--seed", "-1"], ["--seed", "x"], ["--threads", "0"], ["--memory", "0"], ["--memory", "nan"], ["--log", "loud"],
-    ["--format", "xml"], ["-o", "x"], ["--format", "uai", "-o", "/no/such/folder/x"], ["--certificate", "/no/such/folder/x"],
-    ["--certificate", "/"], ["--nonsense"], ["extra"], ["--evidence", "3=x,"], ["--evidence", "=1"],
+    ["--format", "xml"], ["-o", "x"], ["--format", "uai", "-o", "/no/such/folder/x"],
+    ["--certificate", "/no/such/folder/x"], ["--certificate", "/"],
+    ["--nonsense"], ["extra"], ["--evidence", "3=x,"], ["--evidence", "=1"],
 ]  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def test_bad_specs(run, spec):
         ("MARKOV\n1\n2\n1\n1 0\n2 -1 0.5\n", ":6:"), ("MARKOV\n1\n2\n1\n1 0\n2 nan 0.5\n", ":6:"),
         ("MARKOV\n1\n2\n1\n1 0\n2 1e999 0.5\n", ""), ("MARKOV\n2\n2 2\n1\n2 0 1\n3 1 1 1\n", ":6:"),
         ("MARKOV\n2\n2 2\n1\n2 0 7\n4 1 1 1 1\n", ":5:"), ("MARKOV\n2\n2 2\n1\n2 0 0\n4 1 1 1 1\n", ":5:"),
-        ("MARKOV\n99999999999999999999999999\n2\n1\n1 0\n2 1 1\n", ":2:"), ("MARKOV\n1\n4000000000\n1\n1 0\n2 1 1\n", ""),
+        ("MARKOV\n99999999999999999999999999\n2\n1\n1 0\n2 1 1\n", ":2:"),
+        ("MARKOV\n1\n4000000000\n1\n1 0\n2 1 1\n", ""),
         ("MARKOV\n1\n2\n4000000000\n1 0\n2 1 1\n", ""), ("MARKOV\n1\n2\n1\n1 0\n4000000000 1 1\n", ""),
         ("MARKOV\n1\n0\n0\n", ":3:"), ("MARKOV\n1\n2.5\n0\n", ":3:"), ("\x00\x01\x02", ""), ("MARKOV", ""),
     ],
@@ -123,9 +125,11 @@ def test_trailing_words_are_one_warning(run, uai):
 @pytest.mark.parametrize(
     "words",
     [
-        ["make", "square:3x3"], ["make", "square:3x3", "-o", "/no/such/folder/x.uai"], ["make", "square:3x3", "-o", "x.txt"],
+        ["make", "square:3x3"], ["make", "square:3x3", "-o", "/no/such/folder/x.uai"],
+        ["make", "square:3x3", "-o", "x.txt"],
         ["compare"], ["compare", "square:3x3", "--time-limit", "0"], ["sweep", "square:3x3", "--T", "0:1:3"],
-        ["sweep", "square:3x3", "--T", "1:2"], ["sweep", "square:3x3", "--T", "1:2:0"], ["sweep", "square:3x3", "--beta", "nan"],
+        ["sweep", "square:3x3", "--T", "1:2"], ["sweep", "square:3x3", "--T", "1:2:0"],
+        ["sweep", "square:3x3", "--beta", "nan"],
         ["sweep", "square:3x3", "--T", "1:2:9999999999"], ["sweep", "square:3x3", "--T", "1", "--beta", "1"],
         ["sweep", "square:3x3", "--T", "1", "--figure", "x.txt"], ["sweep", "square:3x3", "--h", "a"],
         ["sweep", "square:3x3", "--h", "1", "--evidence", "0=0"], ["verify"], ["verify", "x", "--beta", "1"], ["logz"],

@@ -57,6 +57,7 @@ def test_help_has_examples(run, command):
 def test_verify_imports_no_jax(tmp_path):
     file = tmp_path / "no.cert"
     file.write_text("no")
-    code = f"import sys\nfrom calipers.cli import main\nmain(['verify', {str(file)!r}])\nprint(*({{'jax', 'numba'}} & set(sys.modules)))"
+    call = f"import sys\nfrom calipers.cli import main\nmain(['verify', {str(file)!r}])\n"
+    code = call + "print(*({'jax', 'numba'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == ""

@@ -1,5 +1,6 @@
 """Signals, clocks and surroundings: what only a process of its own can show."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,8 @@ import sys
 import time
 
 import pytest
+
+from calipers.cli.interrupt import interruptible
 
 WIDE = "square:24x24,J=pm1,h=gauss:0.1,beta=1,seed=1"
 
@@ -62,3 +65,50 @@ def test_a_reader_who_leaves():
     line = f"{sys.executable} -m calipers compare square:3x3 | head -n 1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_terminal_gets_the_live_display(plain):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    surroundings = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    surroundings |= {"TERM": "xterm", "COLUMNS": "120", **({"NO_COLOR": "1"} if plain else {})}
+    line = [sys.executable, "-m", "calipers", "logz", WIDE, "--json", "--gap", "1000"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=theirs, env=surroundings) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a closed pseudo-terminal ends
+            while piece := os.read(ours, 65536):
+                shown += piece
+        out, _ = running.communicate(timeout=30)
+    os.close(ours)
+    assert json.loads(out)["stopped"] == "gap"
+    assert b"Ctrl-C keeps the bracket" in shown
+    assert (b"\x1b[36m" in shown) is not plain
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")  # the cursor is back
+
+
+def test_a_swallowed_interrupt_comes_again(capsys):
+    """A callback of the garbage collector swallows what is raised in it; the signal must get through all the same."""
+
+    class Deaf:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with interruptible() as interrupts:
+        Deaf()  # raises in there, and is swallowed
+        assert interrupts.asked
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(10.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_swallowed_error_is_still_reported(capsys, monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    with interruptible():
+        Broken()
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -62,14 +62,14 @@ def test_a_refusal_is_one_line_and_no_bracket(run):
 
 
 def test_a_time_limit_leaves_a_bracket(run):
-    done = run("logz", WIDE, "--json", "--log", "off", "--time-limit", "2")
+    done = run("logz", WIDE, "--json", "--log", "off", "--time-limit", "6")
     doc = done.json
     assert (done.code, doc["stopped"]) == (3, "time")
     assert -math.inf < doc["log_z"]["lower"] < doc["log_z"]["upper"] < math.inf
 
 
 def test_a_met_gap_is_success(run):
-    done = run("logz", WIDE, "--json", "--log", "off", "--gap", "1000", "--time-limit", "20")
+    done = run("logz", WIDE, "--json", "--log", "off", "--gap", "1000")
     assert (done.code, done.json["stopped"]) == (0, "gap")
 
 
@@ -107,7 +107,7 @@ def test_a_certificate_that_verifies(run, uai, tmp_path):
 
 def test_a_wide_bracket_has_a_certificate_too(run, tmp_path):
     file = str(tmp_path / "wide.cert")
-    assert run("logz", WIDE, "--certificate", file, "--no-embed", "--log", "off", "--time-limit", "3").code == 3
+    assert run("logz", WIDE, "--certificate", file, "--no-embed", "--log", "off", "--time-limit", "6").code == 3
     assert run("verify", file).code == 4  # the model was left out
     run("make", WIDE, "-o", str(tmp_path / "wide.npz"))
     assert run("verify", file, "--model", str(tmp_path / "wide.npz")).code == 0
@@ -149,7 +149,7 @@ def test_for_people(run):
 
 
 def test_the_json_log_is_one_object_a_row(run):
-    done = run("logz", WIDE, "--log", "json", "--json", "--time-limit", "2")
+    done = run("logz", WIDE, "--log", "json", "--json", "--time-limit", "6")
     rows = [json.loads(line) for line in done.err.splitlines()]
     assert len(rows) >= 2
     assert all(row["moved"] and set(row["grounds"]) == {"lower", "upper"} for row in rows)
@@ -159,7 +159,7 @@ def test_the_json_log_is_one_object_a_row(run):
 
 
 def test_the_plain_log_names_its_columns_once(run):
-    err = run("logz", WIDE, "--log", "live", "--time-limit", "2").err  # no terminal here: plain
+    err = run("logz", WIDE, "--log", "live", "--time-limit", "6").err  # no terminal here: plain
     assert err.splitlines()[0].split()[0] == "time"
     assert "computed" in err
     assert "\x1b" not in err

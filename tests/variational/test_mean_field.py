@@ -83,7 +83,9 @@ def test_a_gauge_flip_leaves_the_bound(random_magnet, seed, bits):
     i, j = model.edges.T
     flipped = Ising(model.edges, model.couplings * flip[i] * flip[j], model.fields * flip, model.beta, model.offset)
     free = MeanField(starts=1, tolerance=0.0, max_sweeps=300)  # the free start is its own mirror image
-    assert log_z(flipped, free, gap=-1.0).lower.value == pytest.approx(log_z(model, free, gap=-1.0).lower.value, abs=1e-9)
+    assert log_z(flipped, free, gap=-1.0).lower.value == pytest.approx(
+        log_z(model, free, gap=-1.0).lower.value, abs=1e-9
+    )
 
 
 def test_it_is_exact_for_independent_spins():
@@ -105,7 +107,8 @@ def test_hard_factors_leave_what_support_they_can():
     """x0 = x1 and x1 = x2, x3 free: three equal variables can only be clamped, the fourth is exact."""
     equal = np.eye(2)
     model = FactorGraph.from_tables(
-        (2, 2, 2, 3), [((0, 1), equal), ((1, 2), equal), ((2,), np.array([1.0, 3.0])), ((3,), np.array([1.0, 2.0, 4.0]))]
+        (2, 2, 2, 3),
+        [((0, 1), equal), ((1, 2), equal), ((2,), np.array([1.0, 3.0])), ((3,), np.array([1.0, 2.0, 4.0]))],
     )
     answer = log_z(model, MeanField(), gap=-1.0, beliefs=True)
     assert answer.lower.value == pytest.approx(math.log(3.0 * 7.0), abs=1e-12)

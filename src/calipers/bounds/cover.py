@@ -52,14 +52,17 @@ def strengths(tables: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def blocks(
-    sizes: Sequence[int], scopes: Sequence[Sequence[int]], cells: float, strengths: np.ndarray | None = None
+    sizes: Sequence[int] | np.ndarray,
+    scopes: Sequence[Sequence[int]],
+    cells: float,
+    strengths: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """The blocks of the best of `covers`."""
     return list(covers(sizes, scopes, cells, strengths)[0].blocks)
 
 
 def covers(
-    sizes: Sequence[int],
+    sizes: Sequence[int] | np.ndarray,
     scopes: Sequence[Sequence[int]],
     cells: float,
     strengths: np.ndarray | None = None,
@@ -98,7 +101,11 @@ class _Problem(NamedTuple):
 
 
 def _problem(
-    sizes: Sequence[int], scopes: Sequence[Sequence[int]], strength: np.ndarray, limit: float, seconds: float
+    sizes: Sequence[int] | np.ndarray,
+    scopes: Sequence[Sequence[int]],
+    strength: np.ndarray,
+    limit: float,
+    seconds: float,
 ) -> _Problem:
     graph = adjacency(len(sizes), scopes, sizes)
     n = max(graph.n, 1)

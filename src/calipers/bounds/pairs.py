@@ -10,7 +10,8 @@ Globerson & Jaakkola, *Approximate inference using conditional entropy decomposi
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
+
+Free = tuple[jax.Array, jax.Array]  # shares of the fields and logits of the weights, both at edge ends, (e, 2)
 
 
 class Pairs(AbstractMethod):
@@ -48,19 +51,23 @@ class Pairs(AbstractMethod):
         """The bound at equal shares, then after optimising them."""
         assert isinstance(model, Ising)
         with jax.enable_x64(True):
-            shares, logits = _equal(model)
-            yield self._answer(model, shares, logits, plan)
-            if len(model.edges) and self.steps:
-                shares, logits = _descend(model, shares, logits, self.steps, self.rate)
-                yield self._answer(model, shares, logits, plan)
+            problem = _Problem.of(model)
+            free = (jnp.zeros((len(model.edges), 2)), jnp.zeros((len(model.edges), 2)))
+            yield self._answer(model, problem, free, plan)
+            if len(model.edges):
+                adam = optax.adam(optax.cosine_decay_schedule(self.rate, max(self.steps, 1)))
+                state = adam.init(free)
+                for step in range(1, self.steps + 1):
+                    free, state = _step(problem, free, state, self.rate, self.steps)
+                    if step in (self.steps // 4, self.steps):
+                        yield self._answer(model, problem, free, plan)
 
-    def _answer(self, model: Ising, shares: np.ndarray, logits: np.ndarray, plan: Plan) -> Answer:
-        weights, fields = np.asarray(_weights(model, logits)), np.asarray(_fields(model, shares))
-        coupling = model.beta * np.asarray(model.couplings)
-        regions = np.asarray(_phi(coupling, fields, weights))
-        lonely = model.beta * np.asarray(model.fields)[np.bincount(model.edges.ravel(), minlength=model.n) == 0]
+    def _answer(self, model: Ising, problem: "_Problem", free: Free, plan: Plan) -> Answer:
+        fields, weights = (np.asarray(x) for x in _feasible(problem, free))
+        regions = np.asarray(_phi(problem.coupling, fields, weights))
+        lonely = np.asarray(problem.field)[np.asarray(problem.degree) == 0]
         value = math.fsum(regions) + math.fsum(np.logaddexp(lonely, -lonely)) - model.beta * model.offset
-        size = np.abs(coupling).sum() + np.abs(fields).sum() + np.abs(model.beta * model.fields).sum()
+        size = float(jnp.abs(problem.coupling).sum() + jnp.abs(problem.field).sum()) + np.abs(fields).sum()
         # the float shares and weights miss their sums by a few units each; each costs at most its size
         error = ULP * (32.0 * size + 32.0 * model.n + abs(value))
         witness = lambda: _witness(model, fields, weights)  # noqa: E731
@@ -68,24 +75,37 @@ class Pairs(AbstractMethod):
         return Answer(upper=upper, result=Result.RUNNING, stats={"regions": len(model.edges)}, plan=plan)
 
 
-def _equal(model: Ising) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((len(model.edges), 2)), np.zeros((len(model.edges), 2))
+class _Problem(NamedTuple):
+    """β times couplings (e,) and fields (n,); the ends of the edges (e, 2); the degree of each site (n,)."""
+
+    coupling: jax.Array
+    field: jax.Array
+    ends: jax.Array
+    degree: jax.Array
+
+    @classmethod
+    def of(cls, model: Ising) -> "_Problem":
+        degree = np.bincount(model.edges.ravel(), minlength=model.n).astype(float)
+        ends = jnp.asarray(model.edges, jnp.int32)
+        return cls(
+            model.beta * jnp.asarray(model.couplings), model.beta * jnp.asarray(model.fields), ends, jnp.asarray(degree)
+        )
 
 
-def _weights(model: Ising, logits: Any) -> jax.Array:
-    """Weights w_{r,i} of each edge's two ends, shape (e, 2), summing to 1 over the edges at a site."""
-    positive = jnp.exp(jnp.asarray(logits))
-    return positive / jnp.zeros(model.n).at[model.edges].add(positive)[model.edges]
+def _at_sites(problem: _Problem, values: jax.Array) -> jax.Array:
+    """Sums of values at edge ends, (e, 2), over the edges of each site, (n,)."""
+    return jnp.zeros_like(problem.field).at[problem.ends].add(values)
 
 
-def _fields(model: Ising, shares: Any) -> jax.Array:
-    """Shares of β h_i for each edge's two ends, shape (e, 2), summing to β h_i at a site."""
-    shares = jnp.asarray(shares)
-    degree = jnp.zeros(model.n).at[model.edges].add(1.0)
-    missing = model.beta * jnp.asarray(model.fields) - jnp.zeros(model.n).at[model.edges].add(shares)
-    return shares + (missing / degree)[model.edges]
+def _feasible(problem: _Problem, free: Free) -> tuple[jax.Array, jax.Array]:
+    """Fields and weights at edge ends, (e, 2), from free parameters: they add up to β h and to 1 at each site."""
+    shares, logits = free
+    missing = (problem.field - _at_sites(problem, shares)) / jnp.maximum(problem.degree, 1.0)
+    positive = jnp.exp(logits)
+    return shares + missing[problem.ends], positive / _at_sites(problem, positive)[problem.ends]
 
 
+@jax.jit
 def _phi(coupling: jax.Array, fields: jax.Array, weights: jax.Array) -> jax.Array:
     """Φ_w of every pair, first end eliminated first, shape (e,)."""
 
@@ -98,24 +118,16 @@ def _phi(coupling: jax.Array, fields: jax.Array, weights: jax.Array) -> jax.Arra
     return power(up, down, weights[:, 1])
 
 
-def _descend(model: Ising, shares: Any, logits: Any, steps: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shares and logits after `steps` of Adam with cosine decay on the bound per site."""
-    coupling = model.beta * jnp.asarray(model.couplings)
-    adam = optax.adam(optax.cosine_decay_schedule(rate, steps))
+@partial(jax.jit, static_argnums=(3, 4))
+def _step(problem: _Problem, free: Free, state: Any, rate: float, steps: int) -> tuple[Free, Any]:
+    """One step of Adam with cosine decay on the bound; the arrays are arguments, so nothing is folded in or recompiled."""
 
-    def loss(free: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return jnp.sum(_phi(coupling, _fields(model, free[0]), _weights(model, free[1])))
+    def loss(free: Free) -> jax.Array:
+        return jnp.sum(_phi(problem.coupling, *_feasible(problem, free)))
 
-    @jax.jit
-    def step(free: tuple[jax.Array, jax.Array], state: Any) -> tuple[tuple[jax.Array, jax.Array], Any]:
-        updates, state = adam.update(jax.grad(loss)(free), state)
-        return optax.apply_updates(free, updates), state
-
-    free = (jnp.asarray(shares), jnp.asarray(logits))
-    state = adam.init(free)
-    for _ in range(steps):  # a loop, not a scan: each step gives control back for Ctrl-C and deadlines
-        free, state = jax.block_until_ready(step(free, state))
-    return np.asarray(free[0]), np.asarray(free[1])
+    adam = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1)))
+    updates, state = adam.update(jax.grad(loss)(free), state)
+    return optax.apply_updates(free, updates), state  # type: ignore[return-value]
 
 
 def _witness(model: Ising, fields: np.ndarray, weights: np.ndarray) -> Decomposition:

@@ -104,9 +104,7 @@ class Tangent(AbstractMethod):
         """Room for pairs of the largest variables."""
         return math.ceil(2 * math.log2(max(reduced.model.sizes, default=2))) if self.width is None else self.width
 
-    def _trial(
-        self, reduced: Reduced, leader: Trial | None, width: int, random: np.random.Generator
-    ) -> Trial | None:
+    def _trial(self, reduced: Reduced, leader: Trial | None, width: int, random: np.random.Generator) -> Trial | None:
         """The blocks at this width, on a support that no crossing factor forbids; None if nothing is feasible."""
         cells = 2.0**width
         if not has_zeros(reduced.model):

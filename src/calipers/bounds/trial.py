@@ -22,7 +22,6 @@ from calipers.models.factor_graph import FactorGraph
 from calipers.models.reduction import Reduced
 
 
-
 class _Crossing(NamedTuple):
     """Crossing factors of one shape, cut into the same number of parts: `tables` (f, K_1, …, K_p), flattened by part.
 
@@ -142,7 +141,9 @@ class Trial:
         means = [c.mean(self._moments) for c in self.crossing]
         value = math.fsum([*self.entropy, *means])
         size = sum(c.size for c in self.crossing)
-        return value, float(self.error.sum()) + 2.0 * float(self.error.max(initial=0.0)) * size + ULP * (16.0 * size + abs(value))
+        return value, float(self.error.sum()) + 2.0 * float(self.error.max(initial=0.0)) * size + ULP * (
+            16.0 * size + abs(value)
+        )
 
     def snapshot(self) -> Any:
         """A function that writes the witness of the trial as it stands now."""

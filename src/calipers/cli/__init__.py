@@ -5,6 +5,7 @@ Exit codes: 0 target met, 1 internal error, 2 usage, 3 a limit came first (the b
 jax, numba, scipy or numpy: `--help` must be quick.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -72,7 +73,9 @@ def main(args: Sequence[str] | None = None) -> int:
     **Returns:** the exit code.
     """
     start = process_start() if args is None else None
+    _survive_narrow_terminals()
     with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)  # they are for the user, whatever the session's filters say
         warnings.showwarning = _show_warning
         try:
             command = typer.main.get_command(app)
@@ -109,6 +112,13 @@ def _explain(error: Exception) -> int:
 def _complain(message: str, code: int) -> int:
     print("calipers: " + " ".join(message.split()), file=sys.stderr)
     return code
+
+
+def _survive_narrow_terminals() -> None:
+    """Where the terminal has no ≤ or ∈, something else stands for them; the numbers come out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 STOPPED = {
@@ -60,6 +59,8 @@ def document(
     seed: int,
 ) -> dict[str, Any]:
     """The JSON document. `answer` None: interrupted before there was any."""
+    from importlib.metadata import version  # slow to import, and `--help` does without
+
     said = _UNKNOWN if answer is None else answer.to_dict()
     return {
         "model": dict(model),

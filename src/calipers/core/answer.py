@@ -95,6 +95,8 @@ class Answer(eqx.Module):
             lower = self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW
             upper = self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE
             self.deterministic = (lower, upper)
+        if self.value is not None and not self.lower.value <= self.value <= self.upper.value:
+            self.value = None  # the bracket refutes the estimate
         if self.delta == 0.0:
             self.delta = self.lower.delta + self.upper.delta
 
@@ -154,7 +156,11 @@ class Answer(eqx.Module):
         assert self.deterministic is not None
         low, high = self.deterministic
         return {
-            "log_z": {"lower": number(self.lower.value), "upper": number(self.upper.value), "value": number(self.value)},
+            "log_z": {
+                "lower": number(self.lower.value),
+                "upper": number(self.upper.value),
+                "value": number(self.value),
+            },
             "grounds": {"lower": str(self.lower.grounds), "upper": str(self.upper.grounds)},
             "methods": {"lower": self.lower.method, "upper": self.upper.method},
             "deterministic": {"lower": number(low.value), "upper": number(high.value)},

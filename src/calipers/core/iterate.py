@@ -7,12 +7,11 @@ the same door as Ctrl-C (a timer signal, main thread only); elsewhere it is look
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-
-import equinox as eqx
 
 from calipers.core.answer import Answer, Grounds, Result, Side, outward
 from calipers.core.method import AbstractMethod, Limits
@@ -34,13 +33,19 @@ def _alarm(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         raise _TimeUp
 
-    before = signal.signal(signal.SIGALRM, ring)
+    def hush(lost: Any) -> None:  # raised inside a callback of the garbage collector: it will ring again
+        if not isinstance(lost.exc_value, _TimeUp):
+            shown(lost)
+
+    before, shown = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
+    sys.unraisablehook = hush
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), 0.25)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = shown
 
 
 def _stopped(answer: Answer, limits: Limits) -> Result | None:
@@ -68,7 +73,9 @@ def _with(answer: Answer, result: Result) -> Answer:
     return answer & Answer(result=result)
 
 
-def iterate(model: AbstractModel, method: AbstractMethod, *, key: Any = None, limits: Limits = Limits()) -> Iterator[Answer]:
+def iterate(
+    model: AbstractModel, method: AbstractMethod, *, key: Any = None, limits: Limits = Limits()
+) -> Iterator[Answer]:
     """Yields the running intersection of a method's answers; the last one carries the result code.
 
     **Arguments:** `model`; `method`; `key`, a typed `jax.random.key` for random methods; `limits`.
@@ -144,5 +151,10 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
         return Answer(lower, upper, value=-math.inf, result=Result.EXACT)
     value = None if answer.value is None else weight - answer.value
     return Answer(
-        turned(answer.upper, -1.0), turned(answer.lower, 1.0), value, result=answer.result, stats=answer.stats, plan=answer.plan
+        turned(answer.upper, -1.0),
+        turned(answer.lower, 1.0),
+        value,
+        result=answer.result,
+        stats=answer.stats,
+        plan=answer.plan,
     )

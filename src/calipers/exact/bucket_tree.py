@@ -47,7 +47,9 @@ class BucketTree:
         self.parents = np.full(len(self.buckets), -1)
         for place, bucket in enumerate(self.buckets):
             self.parents[list(bucket.children)] = place
-        cells = np.array([math.prod(int(sizes[v]) for v in b.rest) * int(sizes[b.variable]) for b in self.buckets], float)
+        cells = np.array(
+            [math.prod(int(sizes[v]) for v in b.rest) * int(sizes[b.variable]) for b in self.buckets], float
+        )
         self.split = any(len(g) > 1 for g in groups)
         self.log2_size = float(np.log2(cells.max())) if len(cells) else 0.0
         self.cells = float(cells.sum())
@@ -92,7 +94,9 @@ class BucketTree:
                 count += 1
             waiting[v] = []
             groups.append(group)
-        return cls(np.asarray(sizes, np.int64), list(scopes), groups, keep, math.inf if max_cells is None else max_cells)
+        return cls(
+            np.asarray(sizes, np.int64), list(scopes), groups, keep, math.inf if max_cells is None else max_cells
+        )
 
     def _rounding_coefficients(self) -> None:
         """How many roundings each table, message and shift meets: (items in its bucket + 6), once per bucket."""

@@ -44,7 +44,7 @@ def moments(model: AbstractDiscreteModel, method: AbstractMethod = Elimination()
 
     **Raises:** `Refusal` when the method has no beliefs about this model.
     """
-    answer = log_z(model, method, beliefs=True, **limits)  # type: ignore[arg-type]
+    answer = log_z(model, method, beliefs=True, **limits)
     belief = answer.belief
     if belief is None:
         raise Refusal(f"{method!r} formed no beliefs about this model; use Elimination(), Bethe() or MeanField()")
@@ -74,11 +74,12 @@ def log_partition(model: AbstractDiscreteModel, method: AbstractMethod = Elimina
     **Arguments:** `model`, an `Ising` or a `FactorGraph`, its parameters traced or not; `method`, one that forms
     beliefs. The gradient in β of a magnet is −⟨E⟩, in the couplings β⟨s_i s_j⟩.
     """
+    theta: tuple[jax.Array, ...]
     with jax.enable_x64(True):
         if isinstance(model, Ising):
             sign = jnp.array([1.0, -1.0])
-            edge = (model.beta * model.couplings)[:, None, None] * sign[:, None] * sign
-            site = (model.beta * model.fields)[:, None] * sign
+            edge = jnp.asarray(model.beta * model.couplings)[:, None, None] * sign[:, None] * sign
+            site = jnp.asarray(model.beta * model.fields)[:, None] * sign
             theta = (edge, site, jnp.reshape(-model.beta * model.offset, (1,)))
             scopes = [*map(tuple, np.asarray(model.edges).tolist()), *((i,) for i in range(model.n)), ()]
             return _engine(method, model.n * (2,), tuple(scopes), (), theta)
@@ -103,12 +104,15 @@ def _engine(
         if answer.value is None or answer.belief is None or answer.belief.factors is None:
             raise Refusal(f"{method!r} gives no value with beliefs; it cannot be differentiated")
         found = iter(answer.belief.factors)
-        return np.float64(answer.value), tuple(
+        return np.asarray(answer.value), tuple(
             np.stack([next(found) for _ in stack]) if len(stack) else np.zeros(stack.shape) for stack in stacks
         )
 
     def call(stacks: Sequence[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        shapes = (jax.ShapeDtypeStruct((), jnp.float64), tuple(jax.ShapeDtypeStruct(s.shape, jnp.float64) for s in stacks))
+        shapes = (
+            jax.ShapeDtypeStruct((), jnp.float64),
+            tuple(jax.ShapeDtypeStruct(s.shape, jnp.float64) for s in stacks),
+        )
         return jax.pure_callback(host, shapes, tuple(stacks))
 
     @jax.custom_vjp

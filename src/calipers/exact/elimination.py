@@ -44,7 +44,7 @@ class Elimination(AbstractMethod):
         seconds = min(self.order_seconds, 0.3 * limits.seconds_left())
         return plan_order(reduced, best_order(sizes, scopes, seconds=seconds).order, limits)
 
-    def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+    def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
         reduced, tree, probes = plan.structure
         if reduced.log_constant == -math.inf:
@@ -94,7 +94,7 @@ def _impossible(method: str, plan: Plan) -> Answer:
 def probe_scopes(reduced: Reduced) -> list[tuple[int, ...]]:
     """The scopes whose marginals make a belief: every variable, and every original factor's free variables."""
     place = {int(v): i for i, v in enumerate(reduced.variables)}
-    wanted = [(i,) for i in range(len(reduced.variables))]
+    wanted: list[tuple[int, ...]] = [(i,) for i in range(len(reduced.variables))]
     wanted += [tuple(place[v] for v in scope if v in place) for scope in reduced.original.scopes]
     return list(dict.fromkeys(s for s in wanted if s))
 

@@ -106,7 +106,7 @@ def enumerate_all(graph: FactorGraph) -> tuple[float, float, tuple[np.ndarray, .
     top = max(_peak(*walk[:7], start, x) for start, x in prefixes) if (sizes > 0).all() else -math.inf
     marginals, masses = np.zeros((len(sizes), max(sizes, default=1))), np.zeros(len(walk.flat))
     if constant == -math.inf or top == -math.inf:
-        return -math.inf, 0.0, *_spread(graph, keep, walk, marginals, masses, 1.0)
+        return -math.inf, 0.0, *_spread(graph, keep, walk, marginals, masses, math.inf)
     mass = math.fsum(_collect(*walk[:7], start, x, top, marginals, masses) for start, x in prefixes)
     value = constant + top + math.log(mass)
     return value, _rounding(tables, sizes, value, top), *_spread(graph, keep, walk, marginals, masses, mass)
@@ -159,14 +159,13 @@ def _spread(
     masses: np.ndarray,
     mass: float,
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Normalises the masses and puts them back on the full domains: (marginals, beliefs)."""
+    """Divides the masses by `mass` and puts them back on the full domains: (marginals, beliefs); ∞ makes all zero."""
     out = []
     for v, k in enumerate(graph.sizes):
         full = np.zeros(k)
         full[keep[v]] = marginals[v, : len(keep[v])] / mass
         out.append(full)
-    certain = 1.0 if masses.any() or marginals.any() else 0.0
-    beliefs = [np.full(np.shape(t), certain) for t in graph.tables]  # constants stay so
+    beliefs = [np.full(np.shape(t), float(math.isfinite(mass))) for t in graph.tables]  # constants stay so
     for j, a in enumerate(walk.number):
         scope = graph.scopes[a]
         full = np.zeros(tuple(graph.sizes[v] for v in scope))

@@ -32,7 +32,7 @@ class Graph(NamedTuple):
         return _csr(head[tail >= 0], tail[tail >= 0], self.log2_sizes[keep])
 
 
-def adjacency(n: int, scopes: Sequence[Sequence[int]], sizes: Sequence[int] | None = None) -> Graph:
+def adjacency(n: int, scopes: Sequence[Sequence[int]], sizes: Sequence[int] | np.ndarray | None = None) -> Graph:
     """The interaction graph: variables are adjacent when some scope holds both. `sizes` default to two states each."""
     pairs = [np.zeros(0, np.int64)]
     by_arity: dict[int, list[Sequence[int]]] = {}

@@ -24,8 +24,7 @@ from calipers.exact import graph_orders as kernels
 from calipers.exact import graph_sweeps as walks
 from calipers.exact import quotient_graph
 from calipers.exact.contraction_orders import cotengra_order
-from calipers.exact.interaction import Graph as Graph
-from calipers.exact.interaction import adjacency as adjacency
+from calipers.exact.interaction import Graph, adjacency
 
 MAX_BITSET = 20_000  # variables: 50 MB of bits
 _WORK = 100_000_000  # word operations a kernel call: below half a second
@@ -51,7 +50,9 @@ class Order(NamedTuple):
     tried: int = 1
 
 
-def order_cost(sizes: Sequence[int], scopes: Sequence[Sequence[int]], order: Sequence[int] | np.ndarray) -> OrderCost:
+def order_cost(
+    sizes: Sequence[int] | np.ndarray, scopes: Sequence[Sequence[int]], order: Sequence[int] | np.ndarray
+) -> OrderCost:
     """What eliminating in `order` costs.
 
     **Arguments:** `sizes`, states of each variable; `scopes`, variables of each factor; `order`, every variable once.
@@ -135,7 +136,7 @@ def min_size_order(graph: Graph, deadline: float = math.inf) -> np.ndarray:
 
 
 def best_order(
-    sizes: Sequence[int],
+    sizes: Sequence[int] | np.ndarray,
     scopes: Sequence[Sequence[int]],
     *,
     seconds: float = 1.0,

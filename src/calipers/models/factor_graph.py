@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import equinox as eqx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from calipers.core.model import AbstractDiscreteModel
 
@@ -53,7 +54,7 @@ class FactorGraph(AbstractDiscreteModel):
     def from_tables(
         cls,
         sizes: Sequence[int],
-        factors: Iterable[tuple[Sequence[int], np.ndarray]],
+        factors: Iterable[tuple[Sequence[int], ArrayLike]],
         *,
         evidence: Mapping[int, int] | None = None,
     ) -> "FactorGraph":

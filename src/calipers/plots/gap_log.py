@@ -14,8 +14,8 @@ Row = tuple[float, float, float]
 def gap_log(result: Sequence[Row], *, truth: float | None = None, ax: Any = None) -> Any:
     """Draws the bracket against time as a band: it holds at every moment, and only narrows.
 
-    **Arguments:** `result`, rows (seconds, lower, upper), each when a bound moved; infinite sides are left open; `truth`,
-    log Z if it is known; `ax`, matplotlib axes or None for new ones.
+    **Arguments:** `result`, rows (seconds, lower, upper), each when a bound moved; infinite sides are left open;
+    `truth`, log Z if it is known; `ax`, matplotlib axes or None for new ones.
 
     **Returns:** the axes.
 
@@ -42,7 +42,16 @@ def gap_log(result: Sequence[Row], *, truth: float | None = None, ax: Any = None
             note(ax, side, spot, COLOURS[side], textcoords="offset points", **above)
     if truth is not None:
         ax.axhline(truth, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), zorder=2)
-        note(ax, "log Z", (end, truth), INK, xytext=(4, 0), textcoords="offset points", va="center", annotation_clip=False)
+        note(
+            ax,
+            "log Z",
+            (end, truth),
+            INK,
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
     ax.set(xlim=(0.0, end), ylim=(low - pad, high + pad), xlabel="seconds", ylabel="log Z (nats)")
     if len(seconds) > 1 and seconds[0] > 0 and seconds[-1] > 30.0 * seconds[0]:
         ax.set_xscale("log")

@@ -24,8 +24,8 @@ def magnetization(result: MagnetizationCurves, *, ax: Any = None) -> Any:
         if curve is None:
             continue
         style = "-" if name == "exact" else (0, (5, 1.5))
-        ordered = result.T <= Tc
-        ax.plot(result.T[ordered], curve[ordered], color=colour, linestyle=style, linewidth=2.0, zorder=3)
+        end = int(np.searchsorted(result.T, Tc, side="right"))
+        ax.plot(result.T[:end], curve[:end], color=colour, linestyle=style, linewidth=2.0, zorder=3)
         ax.plot(Tc, 0.0, "o", color=colour, markersize=6, clip_on=False, zorder=5)
         note(ax, f"{Tc:.3f}", (Tc, 0.0), colour, xytext=(7, 7), textcoords="offset points")
         height = {"exact": 0.30, "Bethe": 0.46, "mean field": 0.62}[name]

@@ -4,8 +4,8 @@
 
 **Proves** nothing in general; on a forest it is log Z itself, after one pass up and one down (sides exact, with a
 rounding error). **Cost** a sweep touches every table entry twice a port; magnets of 10⁵ bonds and more run in JAX, at
-3–4 ns a message. **Fails** by not converging on frustrated, strongly coupled graphs: then the result says so, and the value
-is where the messages stood. **Source** Bethe 1935; Pearl 1988; Yedidia, Freeman & Weiss 2005, eq. (37).
+3–4 ns a message. **Fails** by not converging on frustrated, strongly coupled graphs: then the result says so, and the
+value is where the messages stood. **Source** Bethe 1935; Pearl 1988; Yedidia, Freeman & Weiss 2005, eq. (37).
 """
 
 import math

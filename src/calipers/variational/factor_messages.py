@@ -1,6 +1,6 @@
 """Kernels of belief propagation on a factor graph, in log space: zeros and huge ranges are harmless.
 
-    n_{v→a}(x) = Σ_{b ∋ v, b ≠ a} m_{b→v}(x),    m_{a→v}(x_v) = log Σ_{x_a \\ x_v} exp(θ_a(x_a) + Σ_{u ≠ v} n_{u→a}(x_u))
+    n_{v→a}(x) = Σ_{b ∋ v, b ≠ a} m_{b→v}(x),  m_{a→v}(x_v) = log Σ_{x_a \\ x_v} exp(θ_a(x_a) + Σ_{u ≠ v} n_{u→a}(x_u))
 
     log Z_Bethe = Σ_a log Σ exp(θ_a + Σ_p n_p) − Σ_p log Σ exp(n_p + m_p) + Σ_v log Σ exp(Σ_{p at v} m_p)
 

@@ -107,7 +107,7 @@ class IsingProduct:
         self.awake = np.ones(model.n, bool)
 
     def begin(self, start: int, random: np.random.Generator) -> bool:
-        """Takes up trial number `start`: all spins free, all up, all down, then random ones; False if it adds nothing."""
+        """Takes up trial number `start`: all spins free, up, down, then random ones; False if it adds nothing."""
         up_down = {0: 0.0, 1: 3.0, 2: -3.0}
         if start == 2 and not self.bonds.field.any():
             return False  # the mirror image of all spins up

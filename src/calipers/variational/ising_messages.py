@@ -2,7 +2,8 @@
 
     c_{i→j} = h_i + Σ_{k ≠ j} u_{k→i},    u_{i→j} = atanh(tanh K_ij tanh c_{i→j})      (h = βH, K = βJ)
 
-    log Z_Bethe = Σ_i (1 − d_i) log 2cosh H_i + Σ_(ij) log Σ_{s,s'} exp(K s s' + c_i s + c_j s'),   H_i = h_i + Σ_k u_{k→i}
+    log Z_Bethe = Σ_i (1 − d_i) log 2cosh H_i + Σ_(ij) log Σ_{s,s'} exp(K s s' + c_i s + c_j s')
+    with H_i = h_i + Σ_k u_{k→i}
 
 Messages are carried as U = e^{2u}, in which a step is one division and nothing transcendental, and cannot cancel:
 
