@@ -32,15 +32,17 @@ def test_a_signal_keeps_the_bracket_and_the_certificate(number, process, tmp_pat
     assert process("verify", file).code == 0
 
 
-def test_a_signal_at_once_still_gives_a_document():
+@pytest.mark.parametrize("moment", [0.3, 0.6, 1.0, 1.5])
+def test_an_early_signal_still_gives_a_document(moment):
+    """In the imports, or not far behind them."""
     line = [sys.executable, "-m", "calipers", "logz", "square:200x200", "--json", "--log", "off"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        time.sleep(1.0)  # in the imports, or not far behind them
+        time.sleep(moment)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
-    assert running.returncode == 130
+    assert running.returncode == 130, err
     assert "Traceback" not in err
-    assert json.loads(out)["stopped"] == "interrupted"
+    assert not out or json.loads(out)["stopped"] == "interrupted"  # nothing, when it had not begun
 
 
 def test_the_limit_counts_from_the_start_of_the_process(process):
@@ -112,3 +114,29 @@ def test_a_swallowed_error_is_still_reported(capsys, monkeypatch):
     with interruptible():
         Broken()
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_held_signal_is_raised_at_the_end():
+    steps = []
+
+    def work(interrupts):
+        with interrupts.held():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("inside")
+        steps.append("after")
+
+    with interruptible() as interrupts, pytest.raises(KeyboardInterrupt):
+        work(interrupts)
+    assert steps == ["inside"]
+
+
+def test_what_a_library_makes_of_a_signal_is_the_stop():
+    with interruptible() as interrupts:
+        with interrupts.stops():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError("an extension could not be initialized") from None
+        assert interrupts.asked
+    with interruptible() as interrupts, pytest.raises(ImportError), interrupts.stops():
+        raise ImportError("an honest one")

@@ -59,7 +59,7 @@ class Pairs(AbstractMethod):
                 state = adam.init(free)
                 for step in range(1, self.steps + 1):
                     free, state = _step(problem, free, state, self.rate, self.steps)
-                    if step in (self.steps // 4, self.steps):
+                    if step in (self.steps // 16, self.steps // 4, self.steps):
                         yield self._answer(model, problem, free, plan)
 
     def _answer(self, model: Ising, problem: "_Problem", free: Free, plan: Plan) -> Answer:
@@ -76,33 +76,54 @@ class Pairs(AbstractMethod):
 
 
 class _Problem(NamedTuple):
-    """β times couplings (e,) and fields (n,); the ends of the edges (e, 2); the degree of each site (n,)."""
+    """β times couplings (e,) and fields (n,); the ends of the edges (e, 2); the degree of each site (n,).
+
+    `incident` (n, max degree) are each site's places among the flat ends, 2e where there is none: sums over the edges
+    at a site are gathers too, since scatters are slow.
+    """
 
     coupling: jax.Array
     field: jax.Array
     ends: jax.Array
     degree: jax.Array
+    incident: jax.Array
 
     @classmethod
     def of(cls, model: Ising) -> "_Problem":
-        degree = np.bincount(model.edges.ravel(), minlength=model.n).astype(float)
-        ends = jnp.asarray(model.edges, jnp.int32)
+        flat = model.edges.ravel()
+        degree = np.bincount(flat, minlength=model.n)
+        order = np.argsort(flat, kind="stable")
+        incident = np.full((model.n, int(degree.max(initial=1))), len(flat), np.int32)
+        incident[flat[order], np.arange(len(flat)) - np.repeat(np.cumsum(degree) - degree, degree)] = order
         return cls(
-            model.beta * jnp.asarray(model.couplings), model.beta * jnp.asarray(model.fields), ends, jnp.asarray(degree)
-        )
+            model.beta * jnp.asarray(model.couplings), model.beta * jnp.asarray(model.fields),
+            jnp.asarray(model.edges, jnp.int32), jnp.asarray(degree, jnp.float64), jnp.asarray(incident),
+        )  # fmt: skip
 
 
-def _at_sites(problem: _Problem, values: jax.Array) -> jax.Array:
-    """Sums of values at edge ends, (e, 2), over the edges of each site, (n,)."""
-    return jnp.zeros_like(problem.field).at[problem.ends].add(values)
+@jax.custom_vjp
+def _at_sites(values: jax.Array, ends: jax.Array, incident: jax.Array) -> jax.Array:
+    """Sums of values at edge ends, (e, 2), over the edges of each site, (n,); the transpose of `_at_ends`."""
+    return jnp.append(values.ravel(), 0.0)[incident].sum(1)
+
+
+@jax.custom_vjp
+def _at_ends(values: jax.Array, ends: jax.Array, incident: jax.Array) -> jax.Array:
+    """Values at sites, (n,), at both ends of each edge, (e, 2)."""
+    return values[ends]
+
+
+_at_sites.defvjp(lambda v, *wiring: (_at_sites(v, *wiring), wiring), lambda w, g: (_at_ends(g, *w), None, None))
+_at_ends.defvjp(lambda v, *wiring: (_at_ends(v, *wiring), wiring), lambda w, g: (_at_sites(g, *w), None, None))
 
 
 def _feasible(problem: _Problem, free: Free) -> tuple[jax.Array, jax.Array]:
     """Fields and weights at edge ends, (e, 2), from free parameters: they add up to β h and to 1 at each site."""
-    shares, logits = free
-    missing = (problem.field - _at_sites(problem, shares)) / jnp.maximum(problem.degree, 1.0)
+    (shares, logits), wiring = free, (problem.ends, problem.incident)
+    missing = (problem.field - _at_sites(shares, *wiring)) / jnp.maximum(problem.degree, 1.0)
     positive = jnp.exp(logits)
-    return shares + missing[problem.ends], positive / _at_sites(problem, positive)[problem.ends]
+    total = jnp.maximum(_at_sites(positive, *wiring), 1e-300)
+    return shares + _at_ends(missing, *wiring), positive / _at_ends(total, *wiring)
 
 
 @jax.jit

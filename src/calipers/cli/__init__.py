@@ -1,8 +1,8 @@
-"""The command line: what the commands are called, and how anything that goes wrong becomes one line and an exit code.
+"""The command line: how anything that goes wrong becomes one line and an exit code. `app` holds the commands.
 
 Exit codes: 0 target met, 1 internal error, 2 usage, 3 a limit came first (the bracket holds but is wider than asked),
-4 verification failed, 5 input file invalid, 130 interrupted. Nothing here, nor at the top of a command's file, imports
-jax, numba, scipy or numpy: `--help` must be quick.
+4 verification failed, 5 input file invalid, 130 interrupted. Nothing here imports jax, numba, scipy or numpy: `--help`
+must be quick.
 """
 
 import io
@@ -11,77 +11,41 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import typer
-
-from calipers.cli.compare import compare
-from calipers.cli.logz import logz
-from calipers.cli.machine import process_start
-from calipers.cli.make import make
-from calipers.cli.sweep import sweep
-from calipers.cli.verify import verify
-
-EXAMPLES = """\b
-Examples:
-  calipers logz square:16x16,T=2.269
-  calipers logz grid.uai --evidence grid.uai.evid --json
-  calipers logz grid.uai --certificate grid.cert && calipers verify grid.cert --model grid.uai"""
-
-app = typer.Typer(
-    name="calipers",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for _command in (logz, verify, compare, sweep, make):
-    app.command(_command.__name__, epilog=_command.__globals__["EXAMPLES"])(_command)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"calipers {version('calipers')}")
-        raise typer.Exit
-
-
-@app.callback(
-    invoke_without_command=True,
-    epilog=EXAMPLES,
-)
-def calipers(
-    ctx: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    """log Z from both sides: brackets on partition functions and evidences, each side saying what it rests on.
-
-    MODEL is a file (.uai, .npz, a dimod BQM .json) or a spec such as square:64x64,T=2.269.
-    """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+from typing import Any
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one command line.
 
-    **Arguments:** `args`, the words after the program's name; None takes the process's own, and then time limits count
-    from the start of the process.
+    **Arguments:** `args`, the words after the program's name; None takes the process's own: then time limits count
+    from the start of the process, and an interrupted command leaves it at once.
 
     **Returns:** the exit code.
     """
-    start = process_start() if args is None else None
+    code = _run(args)
+    if args is None and code == 130:
+        # An interrupt that passed through an `eval` of text, caught or not, would make Python itself end by the signal.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
     _survive_narrow_terminals()
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)  # they are for the user, whatever the session's filters say
         warnings.showwarning = _show_warning
         try:
-            command = typer.main.get_command(app)
+            from typer.main import get_command
+
+            from calipers.cli.app import app
+            from calipers.cli.machine import process_start
+
+            start = process_start() if args is None else None
             words = sys.argv[1:] if args is None else list(args)
-            return int(command.main(words, prog_name="calipers", standalone_mode=False, obj=start) or 0)
-        except (KeyboardInterrupt, typer.Abort):
+            return int(get_command(app).main(words, prog_name="calipers", standalone_mode=False, obj=start) or 0)
+        except KeyboardInterrupt:
             return _complain("interrupted", 130)
         except BrokenPipeError:  # the reader of our output has left: nobody to tell
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,8 +56,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     """One line and an exit code for what went wrong."""
+    import typer
+
     from calipers.io.errors import InputError, SpecError
 
+    if isinstance(error, typer.Abort):
+        return _complain("interrupted", 130)
     usage = typer.BadParameter.__base__  # typer's UsageError, which it does not name
     if usage is not None and isinstance(error, usage):
         context: Any = getattr(error, "ctx", None)
@@ -123,7 +91,3 @@ def _survive_narrow_terminals() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print("calipers: warning: " + " ".join(str(message).split()), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

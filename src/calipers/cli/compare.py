@@ -45,19 +45,16 @@ def compare(
     rows: list[dict[str, Any]] = []
     about: dict[str, Any] = {"source": model, "variables": None, "factors": None, "sha256": None}
     best: Any = None
-    with interruptible() as interrupts:
-        try:
-            found = load_model(model, evidence, factor)
-            about = out.describe_model(model, found)
+    with interruptible() as interrupts, interrupts.stops():
+        found = load_model(model, evidence, factor, interrupts)
+        about = out.describe_model(model, found)
+        if not json:
+            print(_ROW.format("method", "lower", "", "value", "upper", "", "seconds", "").rstrip())
+        for row, answer in _rows(found, time_limit, memory, seed, interrupts):
+            rows.append(row)
+            best = answer if best is None else best & answer
             if not json:
-                print(_ROW.format("method", "lower", "", "value", "upper", "", "seconds", "").rstrip())
-            for row, answer in _rows(found, time_limit, memory, seed, interrupts):
-                rows.append(row)
-                best = answer if best is None else best & answer
-                if not json:
-                    _print_row(row)
-        except KeyboardInterrupt:
-            interrupts.heard = True
+                _print_row(row)
     if json:
         stopped = "interrupted" if interrupts.asked else "done"
         doc = out.document(about, best, stopped=stopped, reasons={}, started=started, seed=seed)

@@ -99,14 +99,13 @@ def logz(
 
 def _run(job: Job, interrupts: Interrupts) -> int:
     """Loads, searches, prints, writes what else was asked for."""
-    model = None
+    model, found = None, None
     about: dict[str, Any] = {"source": job.source, "variables": None, "factors": None, "sha256": None}
-    try:
-        model = load_model(job.source, job.evidence, job.beta)
+    with interrupts.stops():
+        model = load_model(job.source, job.evidence, job.beta, interrupts)
         about = out.describe_model(job.source, model)
         found = _search(job, model, interrupts)
-    except KeyboardInterrupt:  # before there was anything to bracket
-        interrupts.heard = True
+    if found is None:
         reason = "interrupted before there was a bound"
         found = Found(None, "interrupted", {"lower": reason, "upper": reason})
     settings: dict[str, Any] = {"started": job.started, "seed": job.seed}
@@ -146,11 +145,11 @@ def _write_certificate(job: Job, found: Found, model: Any) -> int:
     """Writes the certificate if asked; 3 when there is nothing to certify."""
     if job.certificate is None:
         return 0
-    from calipers.io.certificate import Certificate
-
     if found.answer is None or found.reasons.keys() == {"lower", "upper"}:
         out.say("no certificate: neither side is bounded")
         return 3
+    from calipers.io.certificate import Certificate
+
     try:
         Certificate.from_answer(found.answer, model).save(job.certificate, embed=job.embed)
     except ValueError as error:

@@ -6,6 +6,7 @@ import typer
 
 from calipers.cli import document as out
 from calipers.cli import options as opt
+from calipers.cli.interrupt import interruptible
 from calipers.cli.search import load_model
 
 EXAMPLES = """\b
@@ -31,6 +32,7 @@ def make(
     """Write MODEL, a spec or a file, to a model FILE (.uai, .uai.gz, .npz, .json)."""
     from calipers.io import save
 
-    found = load_model(model, evidence, opt.inverse_temperature(beta, temperature))
-    save(found, output)
+    with interruptible() as interrupts:
+        found = load_model(model, evidence, opt.inverse_temperature(beta, temperature), interrupts)
+        save(found, output)
     out.say(f"{output}: {found.n} variables, {len(found.factor_graph().scopes)} factors")

@@ -20,13 +20,16 @@ class Found(NamedTuple):
     reasons: dict[str, str]
 
 
-def load_model(text: str, evidence: str | None, beta: float | None) -> Any:
-    """Reads a file or a spec.
+def load_model(text: str, evidence: str | None, beta: float | None, interrupts: Interrupts) -> Any:
+    """Reads a file or a spec, after everything heavy has been imported, which a stop must not cut short.
 
     **Raises:** `InputError`, `SpecError`; `typer.BadParameter` when an extra that the format needs is not installed.
     """
     from calipers.io import load
 
+    with interrupts.held():
+        import calipers.auto
+        import calipers.variational.bethe  # noqa: F401
     try:
         return load(text, evidence, beta)
     except ModuleNotFoundError:
@@ -57,25 +60,32 @@ def search(
     watch: Callable[[Any], None] = lambda answer: None,
 ) -> Found:
     """Drives `method` until the limits, the end or a signal; `watch` sees every answer."""
-    import jax
+    with interrupts.held():
+        import jax
 
+        key = jax.random.key(seed)
     from calipers.core.answer import Answer, Result
     from calipers.core.iterate import iterate
     from calipers.core.method import Refusal
 
     answer, result, reason = Answer(), None, ""
     try:
-        for answer in iterate(model, method, key=jax.random.key(seed), limits=limits):
+        for answer in iterate(model, method, key=key, limits=limits):
             watch(answer)
             if interrupts.asked:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        interrupts.heard = True
+        interrupts.hear()
         result = Result.INTERRUPTED
     except Refusal as refusal:
         result, reason = Result.REFUSED, str(refusal)
     except MemoryError:
         result, reason = Result.EXHAUSTED, "memory ran out"
+    except Exception:
+        if not interrupts.asked:
+            raise
+        interrupts.hear()  # what a library made of the interrupt
+        result = Result.INTERRUPTED
     if result is not None:
         answer = answer & Answer(result=result)
     return Found(answer, STOPPED[answer.result.name], _reasons(answer, method, reason))

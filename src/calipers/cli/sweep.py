@@ -60,15 +60,12 @@ def sweep(
     table, pictures = _places(output, figure)
     prepare(threads)
     rows: list[dict[str, Any]] = []
-    with interruptible() as interrupts:
-        try:
-            found = load_model(model, evidence, None)
-            _check(found, field is not None)
-            with _open(*table) as file:
-                for row in _rows(found, betas, fields, (time_limit, memory, seed), interrupts, file):
-                    rows.append(row)
-        except KeyboardInterrupt:
-            interrupts.heard = True
+    with interruptible() as interrupts, interrupts.stops():
+        found = load_model(model, evidence, None, interrupts)
+        _check(found, field is not None)
+        with _open(*table) as file:
+            for row in _rows(found, betas, fields, (time_limit, memory, seed), interrupts, file):
+                rows.append(row)
     for picture in pictures:
         if rows:
             from calipers.cli.sweep_figure import draw

@@ -6,6 +6,7 @@ import typer
 
 from calipers.cli import document as out
 from calipers.cli import options as opt
+from calipers.cli.interrupt import interruptible
 
 EXAMPLES = """\b
 Examples:
@@ -33,7 +34,8 @@ def verify(
     if model is None and (evidence is not None or factor is not None):
         raise typer.BadParameter("--evidence, --beta and --T describe the file of --model; give that too")
     try:
-        from calipers_check import Unreadable, check
+        with interruptible() as interrupts, interrupts.held():
+            from calipers_check import Unreadable, check
     except ModuleNotFoundError as error:
         raise typer.BadParameter(f"the checker is not installed ({error}); install calipers-check") from None
     try:

@@ -43,8 +43,12 @@ def _alarm(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        armed = True
+        while armed:  # the bell may ring while it is being put away
+            with contextlib.suppress(_TimeUp):
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+                signal.signal(signal.SIGALRM, before)
+                armed = False
         sys.unraisablehook = shown
 
 
