@@ -114,7 +114,7 @@ def _search(reduced: Reduced, order: Order, limits: Limits) -> Order:
     return min(order, found, key=lambda o: o.log2_total)
 
 
-def _stream(method: AbstractMethod, model: AbstractDiscreteModel, limits: Limits, key: Any) -> Iterator[Answer]:
+def _stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
     """A method's answers, less its plan: the plan that is shown is Auto's."""
     return _planless(method.answers(model, method.plan(model, limits), key))
 

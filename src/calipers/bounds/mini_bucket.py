@@ -35,7 +35,7 @@ class MiniBucket(AbstractMethod):
 
     **Arguments:** `ibound`, log2 of the entries of the largest message, or None to grow it while time and memory
     last; `sweeps`, improvements of shifts and weights at each size; `orders`, greedy elimination orders to try at a
-    small size, of which the best is kept (min-fill first: an order that is good for exact elimination may be poor here).
+    small size, of which the best is kept (min-fill first: an order good for exact elimination may be poor here).
 
     **Proves** an upper bound (both sides exactly when no bucket needs splitting).
     """

@@ -141,14 +141,14 @@ def _phi(coupling: jax.Array, fields: jax.Array, weights: jax.Array) -> jax.Arra
 
 @partial(jax.jit, static_argnums=(3, 4))
 def _step(problem: _Problem, free: Free, state: Any, rate: float, steps: int) -> tuple[Free, Any]:
-    """One step of Adam with cosine decay on the bound; the arrays are arguments, so nothing is folded in or recompiled."""
+    """One step of Adam with cosine decay on the bound; arrays are arguments, so nothing is folded in or recompiled."""
 
     def loss(free: Free) -> jax.Array:
         return jnp.sum(_phi(problem.coupling, *_feasible(problem, free)))
 
     adam = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1)))
     updates, state = adam.update(jax.grad(loss)(free), state)
-    return optax.apply_updates(free, updates), state  # type: ignore[return-value]
+    return optax.apply_updates(free, updates), state
 
 
 def _witness(model: Ising, fields: np.ndarray, weights: np.ndarray) -> Decomposition:

@@ -35,11 +35,11 @@ def hard_variables(reduced: Reduced) -> np.ndarray:
 def softened(reduced: Reduced, point: np.ndarray, cells: float, cost: np.ndarray) -> Softened:
     """Clamps variables to `point` until all factors with zeros fit inside one block of `cells` entries.
 
-    **Arguments:** `point`, a feasible configuration of the original model, shape (n,); `cost`, positive, shape (n,): how
-    much it would hurt to clamp each original variable.
+    **Arguments:** `point`, a feasible configuration of the original model, shape (n,); `cost`, positive, shape (n,):
+    how much it would hurt to clamp each original variable.
 
-    **Returns:** the restricted model; an elimination order of its first block, within `cells`; and the variables outside
-    it, none of which is in a factor with zeros.
+    **Returns:** the restricted model; an elimination order of its first block, within `cells`; and the variables
+    outside it, none of which is in a factor with zeros.
     """
     flat, limit = flatten(reduced.original), float(np.log2(cells)) + 1e-9
     while True:

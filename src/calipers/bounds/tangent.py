@@ -3,13 +3,13 @@
     log Z ≥ Σ_b H(Q_b) + ⟨θ⟩_Q,     Q = Π_b Q_b over blocks that elimination can afford      (GBF; the ELBO)
 
 **Proves** a lower bound at every sweep; exact when one block holds everything. **Cost** a sweep eliminates every block
-forward and backward. **Fails** to −∞ only when no configuration of non-zero weight is found. Factors with zeros must lie
-inside blocks: where they would cross, variables are clamped to a feasible configuration (`support.py`). **Source** Saul
-& Jordan (1996); Xing, Jordan & Russell, *Generalized mean field* (2003).
+forward and backward. **Fails** never: a model without a configuration of non-zero weight is proved to be one. Factors
+with zeros must lie inside blocks: where they would cross, variables are clamped to a feasible configuration
+(`support.py`). **Source** Saul & Jordan (1996); Xing, Jordan & Russell, *Generalized mean field* (2003).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,18 +65,19 @@ class Tangent(AbstractMethod):
         if reduced.log_constant == -math.inf:
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
-        best, leader = -math.inf, None
-        for trial, width, attempt in self._trials(reduced, lambda: leader, random, plan.limits):
+        best = -math.inf
+        leaders: list[Trial] = []  # the best trial so far steers where the next ones are clamped
+        for trial, width, attempt in self._trials(reduced, leaders, random, plan.limits):
             if trial is None:
                 yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
                 return
             for value, error in self._climb(trial, self._starting(trial, attempt, random)):
                 if value + trial.reduced.log_constant > best + 1e-7:
-                    best, leader = value + trial.reduced.log_constant, trial
+                    best, leaders[:] = value + trial.reduced.log_constant, [trial]
                     yield self._answer(trial, value, error, width, plan)
 
     def _trials(
-        self, reduced: Reduced, leader: Callable[[], Trial | None], random: np.random.Generator, limits: Limits
+        self, reduced: Reduced, leaders: list[Trial], random: np.random.Generator, limits: Limits
     ) -> Iterator[tuple[Trial | None, int, int]]:
         """Trials with their width and the number of the start; ever wider, then at the widest that fits, again."""
         hard, trial = has_zeros(reduced.model), None
@@ -84,7 +85,7 @@ class Tangent(AbstractMethod):
         while True:
             for attempt in range(self.starts):
                 if hard or attempt == 0:
-                    trial = self._trial(reduced, leader(), width, random)
+                    trial = self._trial(reduced, leaders[0] if leaders else None, width, random)
                     if trial is not None and self.width is None and not _fits(trial, limits):
                         break
                 yield trial, width, attempt

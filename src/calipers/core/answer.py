@@ -62,7 +62,7 @@ NOTHING_ABOVE = Side(math.inf, Grounds.NONE, reason="no method has bounded this 
 
 
 class Belief(eqx.Module):
-    """What a method believes of the variables: `marginals[i]` has shape (domains[i],), `factors[a]` the shape of table a.
+    """What a method believes: `marginals[i]` has shape (domains[i],), `factors[a]` the shape of table a.
 
     `grounds` is `exact` when they are the model's own marginals, else `none`: an estimate.
     """
@@ -135,7 +135,7 @@ class Answer(eqx.Module):
         return self.lower.grounds, self.upper.grounds
 
     def __and__(self, other: "Answer") -> "Answer":
-        """Both answers are about the same log Z: keep the better of each side; the later estimate, belief and statistics."""
+        """Both are about the same log Z: keeps the better of each side; the later estimate, belief and statistics."""
         first, last = self.deterministic, other.deterministic
         assert first is not None
         assert last is not None
@@ -169,7 +169,8 @@ class Answer(eqx.Module):
         }
 
     def __str__(self) -> str:
-        return f"log Z {show_bracket(self.lower.value, self.upper.value)} nats ({self.lower.grounds}, {self.upper.grounds})"
+        bracket = show_bracket(self.lower.value, self.upper.value)
+        return f"log Z {bracket} nats ({self.lower.grounds}, {self.upper.grounds})"
 
 
 def _better(a: Side, b: Side, sign: float) -> Side:

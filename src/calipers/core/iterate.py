@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,7 @@ def _stopped(answer: Answer, limits: Limits) -> Result | None:
 
 
 def _asked_to_stop(error: BaseException | None) -> Result | None:
-    """Whether an exception is the deadline or Ctrl-C, perhaps wrapped: compiled code reports either as a SystemError."""
+    """Whether an exception is the deadline or Ctrl-C, perhaps wrapped: compiled code raises SystemError from it."""
     while error is not None:
         if isinstance(error, _TimeUp):
             return Result.TIME_LIMIT
@@ -131,10 +132,7 @@ def log_z(
     **Raises:** `Refusal` when the method will not take the model.
     """
     limits = Limits(deadline=time.monotonic() + time_limit, gap=gap, delta=delta, memory=memory, beliefs=beliefs)
-    answer = Answer()
-    for answer in iterate(model, method, key=key, limits=limits):
-        pass
-    return answer
+    return deque(iterate(model, method, key=key, limits=limits), maxlen=1).pop()
 
 
 def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any) -> Answer:

@@ -105,7 +105,7 @@ def _eliminate(program, arena, b, w, block, shed, error):
 
 @njit(cache=True, nogil=True)
 def _match(program, arena, g, weights, shed, dual, informed, damping, block, scratch):
-    """Moment matching: moves the mini-buckets of group g towards one marginal on their common scope; keeps Σ shifts = 0."""
+    """Moment matching: moves group g towards one marginal on its common scope; keeps the sum of shifts at 0."""
     first, last = program.group_ptr[g], program.group_ptr[g + 1]
     size, parts = program.shift_size[g], last - first
     total_weight = 0.0

@@ -1,0 +1,88 @@
+"""The driver: what stops it, and that the best bracket so far survives."""
+
+import math
+import time
+
+import pytest
+
+import calipers as cal
+from calipers.core.answer import Answer, Grounds, Result, Side
+from calipers.core.iterate import iterate, log_prob, log_z
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
+
+MODEL = cal.Ising.chain(3, beta=0.5)
+
+
+class Slow(AbstractMethod):
+    """Narrows a bracket around zero by halves, `pause` seconds a step; `stumble` raises Ctrl-C at that step."""
+
+    proves = Proves.BOTH
+    pause: float = 0.0
+    stumble: int = -1
+
+    def plan(self, model, limits=Limits()):
+        return Plan("wait", limits=limits)
+
+    def answers(self, model, plan, key=None):
+        for step in range(60):
+            if step == self.stumble:
+                raise KeyboardInterrupt
+            width = 2.0**-step
+            yield Answer(Side(-width, Grounds.COMPUTED, method="Slow()"), Side(width, Grounds.COMPUTED, method="Slow()"))
+            time.sleep(self.pause)
+
+
+def test_it_stops_at_the_gap():
+    answer = log_z(MODEL, Slow(), gap=0.1)
+    assert answer.result is Result.GAP_MET
+    assert 0.05 <= answer.gap <= 0.1
+
+
+def test_a_deadline_interrupts_a_step_at_work():
+    begun = time.monotonic()
+    answer = log_z(MODEL, Slow(pause=30.0), gap=0.0, time_limit=0.3)
+    assert answer.result is Result.TIME_LIMIT
+    assert time.monotonic() - begun < 10.0
+    assert answer.gap == 2.0
+
+
+def test_ctrl_c_keeps_the_bracket():
+    answer = log_z(MODEL, Slow(stumble=3), gap=0.0)
+    assert answer.result is Result.INTERRUPTED
+    assert answer.gap == 0.5
+
+
+def test_it_ends_when_the_method_does():
+    assert log_z(MODEL, Slow(), gap=0.0).result is Result.EXHAUSTED
+    assert log_z(MODEL, cal.Elimination(), gap=0.0).result is Result.EXACT
+
+
+def test_answers_never_widen():
+    answers = list(iterate(MODEL, cal.Auto(), limits=Limits()))
+    assert all(a.lower.value <= b.lower.value and a.upper.value >= b.upper.value for a, b in zip(answers, answers[1:]))
+
+
+def test_refusals_and_errors_come_through():
+    with pytest.raises(Refusal):
+        log_z(cal.Ising.square((12, 12), beta=1.0), cal.Enumeration())
+
+    class Broken(Slow):
+        def answers(self, model, plan, key=None):
+            raise ZeroDivisionError
+            yield
+
+    with pytest.raises(ZeroDivisionError):
+        log_z(MODEL, Broken())
+
+
+def test_log_prob_sums_to_one():
+    total = sum(math.exp(log_prob(MODEL, [a, b, c], cal.Elimination()).value) for a in (0, 1) for b in (0, 1) for c in (0, 1))
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_log_prob_is_bracketed_when_log_z_is():
+    magnet = cal.Ising.square((4, 4), beta=0.4, field=0.1)
+    exact = log_prob(magnet, [0] * 16, cal.Elimination()).value
+    below = log_prob(magnet, [0] * 16, cal.MeanField())
+    assert below.upper.value >= exact
+    assert below.lower.value == -math.inf

@@ -1,0 +1,61 @@
+"""Every method on the whole zoo, from one table; and the contract test itself must fail for methods that break it."""
+
+import math
+
+import pytest
+
+import calipers as cal
+from calipers import zoo
+from calipers.core.answer import Answer, Grounds, Side
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves
+from calipers.testing import check_method, check_model
+
+METHODS = [
+    cal.Enumeration(),
+    cal.Elimination(),
+    cal.MeanField(starts=3),
+    cal.Bethe(),
+    cal.MiniBucket(ibound=1, sweeps=5),
+    cal.MiniBucket(ibound=3, sweeps=5),
+    cal.MiniBucket(sweeps=3),
+    cal.Tangent(width=2, sweeps=10),
+    cal.Tangent(width=4, starts=1),
+    cal.Pairs(steps=8),
+    cal.Auto(),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_methods_keep_the_contract(method):
+    check_method(method)
+
+
+@pytest.mark.parametrize("example", zoo.models(), ids=lambda m: m.name)
+def test_models_keep_the_contract(example):
+    check_model(example.model)
+
+
+class _Wrong(AbstractMethod):
+    """A method that gives whatever it is told to."""
+
+    proves = Proves.BOTH
+    low: float = 0.0
+    high: float = 0.0
+
+    def plan(self, model, limits=Limits()):
+        return Plan("guess", limits=limits)
+
+    def answers(self, model, plan, key=None):
+        yield Answer(
+            Side(self.low, Grounds.COMPUTED, method=repr(self)), Side(self.high, Grounds.COMPUTED, method=repr(self))
+        )
+
+
+@pytest.mark.parametrize(("low", "high"), [(5.0, 1e9), (-1e9, -50.0), (math.nan, 1e9), (-1e9, math.inf)])
+def test_a_wrong_method_is_caught(low, high):
+    if math.isnan(low):
+        with pytest.raises((AssertionError, ValueError)):
+            check_method(_Wrong(low, high))
+        return
+    with pytest.raises(AssertionError):
+        check_method(_Wrong(low, high))
