@@ -86,6 +86,7 @@ def test_gauge_flips_and_constant_shifts(method):
 def test_gradients_are_moments_and_finite_differences():
     magnet = cal.Ising.square((3, 3), coupling="gauss:1", field="gauss:0.3", beta=0.6, seed=2)
     with jax.enable_x64(True):
+
         def at(couplings):
             return cal.log_partition(eqx.tree_at(lambda m: m.couplings, magnet, couplings))
 
@@ -94,7 +95,9 @@ def test_gradients_are_moments_and_finite_differences():
         assert float(jitted) == pytest.approx(float(at(magnet.couplings)), abs=1e-12)
     step = np.zeros(magnet.e)
     step[4] = 1e-5
-    up, down = (log_z(dataclasses.replace(magnet, couplings=magnet.couplings + s * step), cal.Elimination()) for s in (1, -1))
+    up, down = (
+        log_z(dataclasses.replace(magnet, couplings=magnet.couplings + s * step), cal.Elimination()) for s in (1, -1)
+    )
     assert slope[4] == pytest.approx((up.value - down.value) / 2e-5, abs=1e-6)
     np.testing.assert_allclose(slope, magnet.beta * cal.moments(magnet).correlation, atol=1e-12)
 
@@ -102,7 +105,9 @@ def test_gradients_are_moments_and_finite_differences():
 def test_gradients_of_tables_with_zeros_are_marginals():
     graph = FactorGraph.from_tables((2, 3), [((0, 1), np.array([[1.0, 0.0, 2.0], [0.5, 3.0, 0.0]]))]).tempered(2.0)
     with jax.enable_x64(True):
-        slope = jax.grad(lambda t: cal.log_partition(eqx.tree_at(lambda g: g.tables[0], graph, t)))(jnp.asarray(graph.tables[0]))
+        slope = jax.grad(lambda t: cal.log_partition(eqx.tree_at(lambda g: g.tables[0], graph, t)))(
+            jnp.asarray(graph.tables[0])
+        )
     weights = np.array([[1.0, 0.0, 4.0], [0.25, 9.0, 0.0]])
     np.testing.assert_allclose(np.asarray(slope), 2.0 * weights / weights.sum(), atol=1e-12)
 

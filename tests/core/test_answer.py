@@ -45,7 +45,9 @@ def test_an_estimate_outside_the_bracket_is_dropped():
     assert Answer(side(1.0), side(2.0), value=1.5).value == 1.5
 
 
-@pytest.mark.parametrize(("low", "high"), [(6.41052, 6.94408), (-3.123456, -3.123455), (1e5, 1e5 + 1e-9), (-1e-9, 1e-9)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(6.41052, 6.94408), (-3.123456, -3.123455), (1e5, 1e5 + 1e-9), (-1e-9, 1e-9)]
+)
 def test_printed_brackets_contain_what_they_print(low, high):
     shown = show_bracket(low, high).strip("∈ []").split(", ")
     assert float(shown[0]) <= low

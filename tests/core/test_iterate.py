@@ -28,7 +28,9 @@ class Slow(AbstractMethod):
             if step == self.stumble:
                 raise KeyboardInterrupt
             width = 2.0**-step
-            yield Answer(Side(-width, Grounds.COMPUTED, method="Slow()"), Side(width, Grounds.COMPUTED, method="Slow()"))
+            yield Answer(
+                Side(-width, Grounds.COMPUTED, method="Slow()"), Side(width, Grounds.COMPUTED, method="Slow()")
+            )
             time.sleep(self.pause)
 
 
@@ -76,7 +78,9 @@ def test_refusals_and_errors_come_through():
 
 
 def test_log_prob_sums_to_one():
-    total = sum(math.exp(log_prob(MODEL, [a, b, c], cal.Elimination()).value) for a in (0, 1) for b in (0, 1) for c in (0, 1))
+    total = sum(
+        math.exp(log_prob(MODEL, [a, b, c], cal.Elimination()).value) for a in (0, 1) for b in (0, 1) for c in (0, 1)
+    )
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
