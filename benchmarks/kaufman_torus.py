@@ -1,8 +1,8 @@
 """Kaufman's finite torus by elimination, beyond its direct reach: L = 16 by clamping one row, up to symmetry.
 
-Direct elimination of the L × L torus needs a table of 2^(2L+1) entries: fine for L = 4 and 8, too much for 16. With one
-row clamped the rest is a cylinder of width L (tables of 2^(L+1)), and of the 2^L rows only one in each orbit of rotations,
-reflections and the global flip has to be done.
+Direct elimination of the L × L torus needs a table of 2^(2L+1) entries: fine for L = 4 and 8, too much for 16. With
+one row clamped the rest is a cylinder of width L (tables of 2^(L+1)), and of the 2^L rows only one in each orbit of
+rotations, reflections and the global flip has to be done.
 
 usage: python benchmarks/kaufman_torus.py KAUFMAN_CSV [L [T ...]]
 """

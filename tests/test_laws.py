@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from tests.strategies import factor_graphs
 
 import calipers as cal
 from calipers.core.iterate import log_z
 from calipers.exact.enumeration import enumerate_all
 from calipers.models.factor_graph import FactorGraph
-from tests.strategies import factor_graphs
 
 BOUNDS = [
     cal.MeanField(starts=2),

@@ -1,5 +1,6 @@
 """The driver: what stops it, and that the best bracket so far survives."""
 
+import itertools
 import math
 import time
 
@@ -61,7 +62,9 @@ def test_it_ends_when_the_method_does():
 
 def test_answers_never_widen():
     answers = list(iterate(MODEL, cal.Auto(), limits=Limits()))
-    assert all(a.lower.value <= b.lower.value and a.upper.value >= b.upper.value for a, b in zip(answers, answers[1:]))
+    assert all(
+        a.lower.value <= b.lower.value and a.upper.value >= b.upper.value for a, b in itertools.pairwise(answers)
+    )
 
 
 def test_refusals_and_errors_come_through():
