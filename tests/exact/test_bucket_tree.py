@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from tests.strategies import factor_graphs
 
 from calipers.exact import kernels
 from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.enumeration import enumerate_all
 from calipers.models.reduction import reduce
-from tests.strategies import factor_graphs
 
 
 def parts(graph):
