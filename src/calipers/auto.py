@@ -23,7 +23,8 @@ from calipers.models.reduction import Reduced, as_reduced
 from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
-_AT_ONCE = 2.0  # seconds of elimination that are not worth a bracket beforehand
+_AT_ONCE = 2.0  # seconds of elimination that are not worth a bracket beforehand, if they are a small share of the time
+_SHARE = 0.15
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
 _HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
 
@@ -62,7 +63,7 @@ class Auto(AbstractMethod):
             return
         reduced, order = plan.structure
         limits = plan.limits
-        if 2.0**order.log2_total * SECONDS_PER_CELL < _AT_ONCE and _affordable(order, limits, 1.0):
+        if 2.0**order.log2_total * SECONDS_PER_CELL < _AT_ONCE and _affordable(order, limits, _SHARE):
             yield from _eliminate(reduced, order, limits)
             return
         for method in (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5)):
