@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 import time
 
 import pytest
@@ -93,3 +94,14 @@ def test_log_prob_is_bracketed_when_log_z_is():
     below = log_prob(magnet, [0] * 16, cal.MeanField())
     assert below.upper.value >= exact
     assert below.lower.value == -math.inf
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer signals")
+def test_no_alarm_is_left_behind():
+    """Deadlines of microseconds ring on the way into a step, inside it and on the way out; a bell left on kills."""
+    before = signal.getsignal(signal.SIGALRM)
+    for step in range(1500):
+        limits = Limits(deadline=time.monotonic() + step * 1e-7)
+        assert list(iterate(MODEL, Slow(), limits=limits))[-1].result in (Result.TIME_LIMIT, Result.EXHAUSTED)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) is before

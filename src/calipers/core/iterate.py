@@ -18,6 +18,8 @@ from calipers.core.answer import Answer, Grounds, Result, Side, outward
 from calipers.core.method import AbstractMethod, Limits
 from calipers.core.model import AbstractModel
 
+_AGAIN = 0.25  # seconds from one ring of the alarm to the next, until it is heard
+
 
 class _TimeUp(BaseException):
     """Raised inside a step when the deadline passes; never leaves this file."""
@@ -25,7 +27,7 @@ class _TimeUp(BaseException):
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raises `_TimeUp` in the main thread after `seconds`, and again every quarter second until it is heard."""
+    """Raises `_TimeUp` in the main thread after `seconds`, and again until it is heard."""
     usable = math.isfinite(seconds) and threading.current_thread() is threading.main_thread()
     if not usable or signal.getsignal(signal.SIGALRM) not in (signal.SIG_DFL, signal.SIG_IGN, None):
         yield
@@ -38,19 +40,21 @@ def _alarm(seconds: float) -> Iterator[None]:
         if not isinstance(lost.exc_value, _TimeUp):
             shown(lost)
 
+    def put_away() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = shown
+
     before, shown = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
     sys.unraisablehook = hush
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), 0.25)
     try:
-        yield
+        try:  # the bell may ring on the way in, at once if the time is up, and while it is being put away
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), _AGAIN)
+            yield
+        finally:
+            put_away()
     finally:
-        armed = True
-        while armed:  # the bell may ring while it is being put away
-            with contextlib.suppress(_TimeUp):
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-                signal.signal(signal.SIGALRM, before)
-                armed = False
-        sys.unraisablehook = shown
+        put_away()  # within `_AGAIN` of a ring that cut the first one short: a bell left behind would end the process
 
 
 def _stopped(answer: Answer, limits: Limits) -> Result | None:
