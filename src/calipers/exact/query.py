@@ -126,9 +126,9 @@ def _inner(place: np.ndarray, scope: Sequence[int]) -> Scope:
 def _tree(sizes: np.ndarray, scopes: list[Scope], order: np.ndarray, limits: Limits, copies: float) -> BucketTree:
     """The tree along `order`; refuses when memory or time would not do."""
     cost = order_cost(sizes, scopes, order)
-    seconds = 2.0**cost.log2_total * SECONDS_PER_CELL
+    seconds = 2.0 ** min(cost.log2_total, 1000.0) * SECONDS_PER_CELL  # beyond float64 for the widest
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s a pass"
-    least = 8.0 * copies * 2.0 ** (cost.log2_largest - np.log2(max(sizes, default=2)))
+    least = 8.0 * copies * 2.0 ** min(cost.log2_largest - np.log2(max(sizes, default=2)), 1000.0)
     if least > limits.memory:
         raise Refusal(f"elimination needs {least / 1e9:.3g} GB: {largest}; {limits.memory / 1e9:.3g} GB allowed")
     if seconds > limits.seconds_left():

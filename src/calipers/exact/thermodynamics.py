@@ -4,8 +4,8 @@
     C = ∂U/∂T = β² Var E = Var log p        χ = ∂⟨M⟩/∂H = β Var M,  M = Σ_i s_i
 
 Totals, never per site. For a machine learner, S is the Shannon entropy of p and C the variance of its log likelihood.
-**Proves** nothing; exact up to rounding (`cumulants.py`, no finite differences). **Fails** by refusing with the estimate
-when elimination does not fit, and by `ValueError` when every configuration has weight zero.
+**Proves** nothing; exact up to rounding (`cumulants.py`, no finite differences). **Fails** by refusing, with the
+estimate, when elimination does not fit, and by `ValueError` when every configuration has weight zero.
 """
 
 from typing import Any
