@@ -157,6 +157,7 @@ def test_a_time_limit_keeps_what_was_drawn(run, monkeypatch):
 
 def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
     file, all_of_them = tmp_path / "part.npz", sampling.draws
+    expected = cal.sample(cal.Ising.square(6), 200, seed=0).states
 
     def two_then_stop(*args):
         pieces = all_of_them(*args)
@@ -172,4 +173,4 @@ def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
     assert "200 independent samples" in done.out
     assert "interrupted" in done.out
     with np.load(file) as held:
-        assert np.array_equal(held["states"], cal.sample(cal.Ising.square(6), 200, seed=0).states)
+        assert np.array_equal(held["states"], expected)
