@@ -47,8 +47,9 @@ class Frontier:
 
     **Arguments:** `run`, after `forward`; `chosen`, closed under dependence, as `needed` gives them; `bound`, the log
     mass that the root may have; `memory` in bytes; `halved`, whether the model is unchanged when all its spins flip,
-    so that the first variable need only take one state; `evaluate`, for assignments (m, D) their exact log masses less
-    `bound` and the logs of what rounding to zero may have lost there; None if their bounds are exact.
+    so that the first variable need only take one state; `evaluate`, for assignments (m, D) their exact log masses and
+    the logs of what rounding to zero may have lost there, None if their bounds are exact; `batch`, the m that is wanted;
+    `error`, the rounding of such a log mass.
 
     **Raises:** `ValueError` when a domain has more than 256 states.
     """
@@ -62,6 +63,8 @@ class Frontier:
         memory: float = 256 * _MIB,
         halved: bool = False,
         evaluate: Evaluate | None = None,
+        batch: int = 16,
+        error: float = 0.0,
     ):
         self.bound, self.evaluate = bound, evaluate
         self.variables, self.steps, self.size = _steps(run, chosen)
@@ -81,17 +84,17 @@ class Frontier:
         self.mass = np.array([-math.inf, 0.0])  # log scale and sum of the masses found
         self.lost = -math.inf  # log of the bounds that were given up
         self._gain = np.empty(most)
-        self._batch = np.empty((0 if evaluate is None else 16, depth), np.uint8)
+        self._batch = np.empty((0 if evaluate is None else batch, depth), np.uint8)
         self._batch_bound = np.empty(len(self._batch))
         self._plant(2 if halved else 1)
         # each log mass is a sum of D differences, each of a few stored numbers that carry the run's rounding
-        self.error = 4.0 * run.error + ULP * (depth + 8.0) * self.size
+        self.error = error + 4.0 * run.error + ULP * (depth + 8.0) * self.size
 
     def _plant(self, copies: int) -> None:
         """The root; with `copies` = 2 the first variable stays in state 0 and everything counts twice."""
-        p = self.prefixes
+        p, self._copies = self.prefixes, math.log(copies)
         p.counts[FRESH] = 1
-        p.bound[0] = math.log(copies)
+        p.bound[0] = self._copies
         if copies == 2:
             gain = self.steps.logs[self.steps.table[: self.steps.bucket_ptr[1]]].sum()
             p.bound[0] += gain
@@ -105,8 +108,9 @@ class Frontier:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is open and nothing was lost: the mass is exact, up to rounding."""
-        return self.done and self.lost == -math.inf
+        """Whether nothing is open and nothing was given up: the mass is exact, up to rounding."""
+        found = self.mass[0] + math.log(self.mass[1]) if self.mass[1] > 0.0 else -math.inf
+        return self.done and (self.lost == -math.inf or self.lost < found - 36.0)
 
     @property
     def gap(self) -> float:
@@ -134,9 +138,10 @@ class Frontier:
         if filled:
             assert self.evaluate is not None
             found, slack = self.evaluate(self._batch[:filled])
-            for value, over, most in zip(found.tolist(), slack.tolist(), self._batch_bound.tolist(), strict=False):
+            relative = found - self.bound + self._copies
+            for value, most in zip(relative.tolist(), self._batch_bound.tolist(), strict=False):
                 kernels.accumulate(self.mass, min(value, most))
-                self.lost = np.logaddexp(self.lost, over)
+            self.lost = float(np.logaddexp(self.lost, log_sum(slack - self.bound + self._copies)))
         return why in (BATCH, DONE)
 
     def _give_up(self) -> None:
