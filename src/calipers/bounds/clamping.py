@@ -1,13 +1,13 @@
 """Clamping: the model in parts, one for each assignment of a few variables; each part exact by elimination.
 
-    Z = Σ_c Z(c):     Σ over the parts that are done of Z(c)  ≤  Z  ≤  the same + Σ over open groups of parts of their bounds
+    Σ over done parts of Z(c)  ≤  Z = Σ_c Z(c)  ≤  the same + Σ over open groups of parts of their bounds
 
 The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
-Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound every
-group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts are
-left out. **Proves** both sides; they meet given time. **Cost** the tables of a part, for as many parts as hold the mass.
-**Fails** to close where cutsets are large: the lower side is then the tangent's, the upper the mini-buckets'.
-**Source** Weller & Jebara, *Approximating the Bethe partition function* (2014) for clamping; Dechter, *w-cutsets* (2003).
+Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
+every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
+are left out. **Proves** both sides; they meet given time. **Cost** the tables of a part, for as many parts as hold the
+mass. **Fails** to close where cutsets are large: the lower side is then the tangent's, the upper the mini-buckets'.
+**Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
 """
 
 import math
@@ -26,7 +26,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import BucketTree
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import Reduced, as_reduced, components
+from calipers.models.reduction import as_reduced, components
 
 _SECONDS_PER_CELL = 4e-9  # of a part's elimination
 _BATCH_SECONDS = 0.1  # of parts evaluated in one call
@@ -86,7 +86,7 @@ class Clamping(AbstractMethod):
         if not frontiers:
             error += abs(constant) * 2.0**-50
             lower, upper = exact_sides(constant + reduced.log_constant, error + reduced.error, name)
-            yield Answer(lower, upper, value=constant + reduced.log_constant, result=Result.EXACT, stats=stats, plan=plan)
+            yield Answer(lower, upper, value=constant + reduced.log_constant, stats=stats, plan=plan)
             return
         while True:
             yield joined(reduced, frontiers, constant, error, name, stats, plan)

@@ -2,8 +2,8 @@
 
     Z = Σ_c Z(c),      Z(c) = Σ over the other variables, by elimination along one order for every assignment c
 
-**Proves** each Z(c) exactly, up to a stated rounding. **Cost** the joint tables of the order, a few operations an entry,
-for every assignment; a kernel does many assignments in one call. **Fails** where few variables do not suffice.
+**Proves** each Z(c) exactly, up to a stated rounding. **Cost** the joint tables of the order, a few operations an
+entry, for every assignment; a kernel does many assignments in one call. **Fails** where few variables do not suffice.
 **Source** Pearl, *Probabilistic Reasoning* (1988), §4.4.2; Dechter, *w-cutsets* (2003).
 """
 
@@ -17,7 +17,7 @@ from calipers.exact.bucket_layout import compile_program
 from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.graph_orders import bitset, cutset
 from calipers.exact.interaction import adjacency
-from calipers.exact.kernels import ULP
+from calipers.exact.kernels import ULP, Program
 from calipers.models.factor_graph import FactorGraph
 
 
@@ -99,7 +99,7 @@ class Conditioner:
 
 
 class _Slices(NamedTuple):
-    """All tables, linear, the cutset's axes first; `place[f]` is the number of factor f among those of the rest, or −1."""
+    """All tables, linear, the cutset's axes first; those holding other variables too come before the rest."""
 
     ptr: list[int]
     of: list[int]
@@ -159,7 +159,7 @@ def _conditioned(tree: BucketTree, slices: _Slices) -> tuple[kernels.Conditioned
     return program, arena
 
 
-def _kind(flat: object, b: int, item: int) -> int:
+def _kind(flat: Program, b: int, item: int) -> int:
     """What an item tells apart: places in the block only, its own variable's states only, or all."""
     width, k = int(flat.width[b]), int(flat.states[b])
     low = flat.offsets[flat.low[item] : flat.low[item] + width]

@@ -1,10 +1,10 @@
 """Numba kernel of cutset conditioning: the mass of a model given an assignment of the cutset, for many assignments.
 
-The variables outside the cutset are eliminated along a fixed order, in linear arithmetic: tables are kept divided by the
-largest entry of each slice, messages by their largest entry, and the logs of what was divided out are added up. Every
-number is then at most the number of joint states of what was summed out, and what rounding to zero can lose of the
-whole is below e^(logs of the slices' maxima) · joint states · e^−650: the second result, to be added to an upper bound.
-(A message whose largest entry is below 10^−290 counts as zero; what is subnormal elsewhere is smaller still.)
+The variables outside the cutset are eliminated along a fixed order, in linear arithmetic: tables are kept divided by
+the largest entry of each slice, messages by their largest entry, and the logs of what was divided out are added up.
+Every number is then at most the number of joint states of what was summed out, and what rounding to zero can lose of
+the whole is below e^(logs of the slices' maxima) · joint states · e^−650: the second result, to be added to an upper
+bound. (A message whose largest entry is below 10^−290 counts as zero; what is subnormal elsewhere is smaller still.)
 An item of a bucket is one of three kinds, by the part of a block's entries that it tells apart: all of them, only the
 states of the bucket's own variable, or only places within the block (those are multiplied together once a bucket).
 """

@@ -48,8 +48,8 @@ class Frontier:
     **Arguments:** `run`, after `forward`; `chosen`, closed under dependence, as `needed` gives them; `bound`, the log
     mass that the root may have; `memory` in bytes; `halved`, whether the model is unchanged when all its spins flip,
     so that the first variable need only take one state; `evaluate`, for assignments (m, D) their exact log masses and
-    the logs of what rounding to zero may have lost there, None if their bounds are exact; `batch`, the m that is wanted;
-    `error`, the rounding of such a log mass.
+    the logs of what rounding to zero may have lost there, None if their bounds are exact; `batch`, the m that is
+    wanted; `error`, the rounding of such a log mass.
 
     **Raises:** `ValueError` when a domain has more than 256 states.
     """
@@ -193,9 +193,9 @@ def _steps(run: Run, chosen: np.ndarray) -> tuple[np.ndarray, Steps, float]:
             rest_ptr.append(len(rest))
         bucket_ptr.append(len(table))
     variables = np.array(list(step), np.int64)
-    numbers = [np.array(x, np.int64) for x in (bucket_ptr, table, rest_ptr, rest, stride)]
+    buckets, at_, ptr, earlier, steps = (np.array(x, np.int64) for x in (bucket_ptr, table, rest_ptr, rest, stride))
     flat = np.concatenate([np.zeros(0), *logs])
-    return variables, Steps(tree.sizes[variables], *numbers, flat), size
+    return variables, Steps(tree.sizes[variables], buckets, at_, ptr, earlier, steps, flat), size
 
 
 def _places(groups: list) -> Iterator[int]:

@@ -140,10 +140,10 @@ def joined(
     slack = error + reduced.error + ULP * (abs(rest) + abs(high))
     counts = {"leaves": sum(f.leaves for f in frontiers), "open": sum(f.open for f in frontiers)}
     exact = all(f.closed for f in frontiers)
-    grounds, result = (Grounds.EXACT, Result.EXACT) if exact else (Grounds.COMPUTED, Result.RUNNING)
+    grounds = Grounds.EXACT if exact else Grounds.COMPUTED
     lower = Side(outward(low, slack, -1.0), grounds, method=name)
     if low == -math.inf and not exact:
         lower = Answer().lower
     upper = Side(outward(high, slack, 1.0), grounds, method=name)
     value = 0.5 * (low + high) if exact and math.isfinite(low) else (low if exact else None)
-    return Answer(lower, upper, value=value, result=result, stats=stats | counts, plan=plan)
+    return Answer(lower, upper, value=value, stats=stats | counts, plan=plan)
