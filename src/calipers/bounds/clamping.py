@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from calipers.bounds.cutset import Conditioner, choose
+from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.mini_bucket import MiniBucket, optimised
 from calipers.bounds.search import joined, unchanged_by_flips
@@ -24,7 +24,7 @@ from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.bucket_tree import BucketTree
+from calipers.exact.bucket_tree import BucketTree, Run
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.reduction import as_reduced, components
 
@@ -76,17 +76,17 @@ class Clamping(AbstractMethod):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
         frontiers, constant, error = [], 0.0, 0.0
         for part, cut in parts:
-            conditioner = Conditioner(part, cut)
-            if len(cut.variables) == 0:
-                found, _ = conditioner.log_masses(np.zeros((1, 0), np.uint8))
-                constant, error = constant + float(found[0]), error + conditioner.error
+            run = self._bounded(part, cut)
+            bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
+            if len(cut.variables) and bound > -math.inf:
+                frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
             else:
-                frontiers.append(self._frontier(part, conditioner, limits.memory / (4.0 * len(parts))))
+                constant, error = constant + bound, error + run.error
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
-        if not frontiers:
-            error += abs(constant) * 2.0**-50
-            lower, upper = exact_sides(constant + reduced.log_constant, error + reduced.error, name)
-            yield Answer(lower, upper, value=constant + reduced.log_constant, stats=stats, plan=plan)
+        if not frontiers or constant == -math.inf:
+            value = constant + reduced.log_constant
+            error += reduced.error + (abs(value) * 2.0**-50 if math.isfinite(value) else 0.0)
+            yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
             return
         while True:
             yield joined(reduced, frontiers, constant, error, name, stats, plan)
@@ -94,17 +94,20 @@ class Clamping(AbstractMethod):
                 return
             frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)
 
-    def _frontier(self, part: FactorGraph, conditioner: Conditioner, memory: float) -> Frontier:
-        """The root of the tree of parts of one component."""
-        cut = conditioner.cutset
+    def _bounded(self, part: FactorGraph, cut: Cutset) -> Run:
+        """Mini-buckets that eliminate the cutset last; exact elimination when there is none."""
         order = np.concatenate([cut.order, cut.variables[::-1]])
         assert self.upper.ibound is not None
-        tree = BucketTree.build(part.domains, list(part.scopes), order, max_cells=2.0 ** (self.upper.ibound + 1))
-        run = tree.run(list(part.log_tables()))
-        bound = optimised(run, self.upper.sweeps)
+        cells = 2.0 ** (self.upper.ibound + 1) if len(cut.variables) else None
+        run = BucketTree.build(part.domains, list(part.scopes), order, max_cells=cells).run(list(part.log_tables()))
+        optimised(run, self.upper.sweeps)
+        return run
+
+    def _frontier(self, part: FactorGraph, cut: Cutset, run: Run, bound: float, memory: float) -> Frontier:
+        """The root of the tree of parts of one component."""
+        conditioner = Conditioner(part, cut)
         chosen = np.zeros(part.n, bool)
         chosen[cut.variables] = True
-        batch = int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256))
         return Frontier(
             run,
             chosen,
@@ -112,7 +115,7 @@ class Clamping(AbstractMethod):
             memory=min(memory, 1e9),
             halved=unchanged_by_flips(part, np.ones(part.n, bool)),
             evaluate=conditioner.log_masses,
-            batch=batch,
+            batch=int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256)),
             error=conditioner.error,
         )
 
