@@ -21,8 +21,7 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree, Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import adjacency, greedy_orders
 from calipers.models.reduction import Reduced, as_reduced
@@ -77,7 +76,7 @@ class MiniBucket(AbstractMethod):
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
                 return
-            if self.ibound is None and 2 * tree.cells * SECONDS_PER_CELL > plan.limits.seconds_left():
+            if self.ibound is None and 2 * tree.cells * SECONDS_PER_LOG_CELL > plan.limits.seconds_left():
                 return
             for _, answer in self._sweep(reduced, tree, self.sweeps, plan):
                 yield answer
