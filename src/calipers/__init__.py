@@ -37,6 +37,7 @@ _HOMES = {
     "calipers.exact.differentiable": ("log_partition", "moments"),
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
+    "calipers.exact.planar": ("Planar",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
