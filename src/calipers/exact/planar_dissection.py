@@ -9,7 +9,7 @@ Cost: n log n. Planar graphs have cuts of O(√n) (Lipton & Tarjan 1979); George
 import numpy as np
 from numba import njit
 
-from calipers.exact.planar_kernels import Fronts
+from calipers.exact.planar_elimination import Fronts
 
 
 def dissect(home: np.ndarray, cities: int) -> Fronts:

@@ -23,7 +23,7 @@ import numpy as np
 
 from calipers.exact.planar_dissection import dissect
 from calipers.exact.planar_embedding import count_components, draw
-from calipers.exact.planar_kernels import Factor, Fronts, backward, forward
+from calipers.exact.planar_elimination import Factor, Fronts, backward, forward
 from calipers.exact.planar_reference import low_energy_spins
 from calipers.exact.planar_surface import Surface, surface
 from calipers.models.lattices import Lattice
@@ -117,7 +117,7 @@ def _around(graph: PlanarGraph, K: np.ndarray, spins: np.ndarray) -> PlanarResul
     walls = np.zeros(len(graph.surface.home) // 2)  # −log w; edges that cut faces have weight one
     walls[: len(K)] = 2.0 * turned
     values, signs, errors, used = _pfaffians(graph, walls)
-    top = values.max(initial=0.0)
+    top = float(values.max())
     share = signs * np.exp(values - top)
     total = float(share.sum())
     constant = float(np.sum(np.abs(K))) + graph.components * np.log(2.0)
