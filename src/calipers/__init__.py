@@ -44,6 +44,7 @@ _HOMES = {
     "calipers.exact.sampling": ("Samples", "sample"),
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.transfer_matrix": ("TransferMatrix",),
+    "calipers.exact.planar": ("Planar",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
