@@ -36,6 +36,7 @@ _HOMES = {
     "calipers.io.uai_writer": ("write_uai",),
     "calipers.exact.covariance": ("covariance",),
     "calipers.exact.cumulants": ("cumulants",),
+    "calipers.exact.closed_form": ("ClosedForm",),
     "calipers.exact.differentiable": ("log_partition", "moments"),
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
