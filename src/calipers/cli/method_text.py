@@ -20,6 +20,7 @@ METHODS = {
     "Tangent": "calipers.bounds.tangent",
     "MiniBucket": "calipers.bounds.mini_bucket",
     "Pairs": "calipers.bounds.pairs",
+    "Strips": "calipers.bounds.strips",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
 
