@@ -53,6 +53,7 @@ _HOMES = {
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
     "calipers.bounds.search": ("Search",),
+    "calipers.bounds.strips": ("Strips",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }
