@@ -14,6 +14,7 @@ from flint import arb
 
 from calipers_check.errors import Reject
 from calipers_check.model import Model, Restricted, possible_states
+from calipers_check.shaving import shave
 from calipers_check.tables import ONE, Table, check_cells, expand, from_logs, log, power, product, sum_last
 from calipers_check.witness import Bucket, Extra, read_buckets
 
@@ -58,7 +59,9 @@ def check_evidence(restricted: Restricted) -> None:
 
 
 def _check_nothing_possible_dropped(restricted: Restricted, left: list[np.ndarray]) -> None:
-    for v, states in enumerate(left):
+    kept = [set(states) for states in restricted.kept]
+    dropped = [(v, s) for v, states in enumerate(left) for s in np.flatnonzero(states).tolist() if s not in kept[v]]
+    for v, states in enumerate(shave(restricted.model, left, dropped) if dropped else left):
         dropped = states.copy()
         dropped[restricted.kept[v]] = False
         if dropped.any():
@@ -173,6 +176,17 @@ def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]
 
 
 def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
+    """States of `scope` that, on the scope of some factor around it, agree only with zeros of factors inside; flat."""
+    found = np.zeros(check_cells(scope, restricted.sizes), bool)
+    for held in {restricted.scope(a) for v in scope for a in restricted.touching.get(v, [])}:
+        inner = tuple(v for v in held if v in scope)
+        zeros = _zeros_inside(restricted, held).reshape([restricted.sizes[v] for v in held])
+        zeros = zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope))
+        found |= np.array(expand(Table(inner, zeros.ravel().tolist()), scope, restricted.sizes), bool)
+    return found
+
+
+def _zeros_inside(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
     """States of `scope` to which some factor inside it gives weight zero, flat."""
     found = np.zeros(check_cells(scope, restricted.sizes), bool)
     for a in {a for v in scope for a in restricted.touching.get(v, [])}:

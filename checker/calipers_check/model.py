@@ -263,12 +263,12 @@ def possible_states(model: Model) -> list[np.ndarray]:
     waiting = set(hard)
     while waiting:
         a = waiting.pop()
-        for v in _prune(model, a, hard[a], left):
+        for v in prune(model, a, hard[a], left):
             waiting.update(touching[v])
     return left
 
 
-def _prune(model: Model, a: int, zero: np.ndarray, left: list[np.ndarray]) -> list[int]:
+def prune(model: Model, a: int, zero: np.ndarray, left: list[np.ndarray]) -> list[int]:
     """Removes states without support in factor a; returns the variables that lost one."""
     scope = model.scopes[a]
     steps = strides(scope, model.sizes)
