@@ -1,6 +1,6 @@
 """Theorem 6 (docs/theorems.md; Ruozzi 2012): the Bethe functional of a log-supermodular model lies below log Z.
 
-    log Z ≥ Σ_b (log Z_b − Σ_extra ⟨extra⟩) + Σ_{f across blocks} Σ_x b_f (log f − log (b_f / Π_i b_i)) + Σ_{f constant} log f
+    log Z ≥ Σ_b (log Z_b − Σ_extra ⟨extra⟩) + Σ_{f across} Σ_x b_f (log f − log (b_f / Π_i b_i)) + Σ_{f constant} log f
 
 b_i are the marginals of the blocks' trials, b_f = Π_i b_i + Σ_{|S| ≥ 2} c_S Π_{i ∈ S} s_i: consistent with b_i whatever
 the numbers c_S are, so that only b_f ≥ 0 is left to be checked, beside the model's own property: variables with two

@@ -143,9 +143,9 @@ class Decomposition:
     def _certainly_zero(self, path: Mapping[int, int]) -> bool:
         """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
         propagation, kept = self.restricted.model.propagation, self.restricted.kept
-        if not propagation.impossible and all(v in path for v in self.dropped):
-            if all(state in kept[v] for v, state in path.items()):
-                return False
+        simple = not propagation.impossible and all(v in path for v in self.dropped)
+        if simple and all(state in kept[v] for v, state in path.items()):
+            return False
         left = propagation.left(path)
         if propagation.contradicts(left):
             return True

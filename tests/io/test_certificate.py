@@ -7,7 +7,7 @@ import pytest
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.iterate import log_z
-from calipers.core.witness import Block, Bucket, Decomposition, Tangent
+from calipers.core.witness import LEAF, MISSING, Bethe, Block, Bucket, Decomposition, Link, Split, Tangent
 from calipers.exact.elimination import Elimination
 from calipers.io.certificate import Certificate, load
 from calipers.io.errors import InputError
@@ -124,6 +124,50 @@ def test_bounds_by_hand(tmp_path):
     assert verdict.accepted, verdict.reason
     assert verdict.claims[0].proved < brute(MAGNET) < verdict.claims[1].proved
     assert load(tmp_path / "a.cert").claims[1].witness.buckets[0].weight == 0.5
+
+
+def written_and_read(path, model, lower, upper=None):
+    """The checker's verdict; the certificate must come back as it was written."""
+    low, high = (
+        Side(-99.0, Grounds.COMPUTED, witness=lambda: lower),
+        Side(99.0, Grounds.COMPUTED, witness=lambda: upper),
+    )
+    Certificate.from_answer(Answer(low, high) if upper else Answer(low), model).save(path)
+    again = path.with_suffix(".again")
+    load(path).save(again)
+    assert path.read_bytes() == again.read_bytes()
+    verdict = check(path)
+    assert verdict.accepted, verdict.reason
+    return verdict.claims
+
+
+def test_parts_of_a_decision_tree(tmp_path):
+    """Exact elimination under a tree is exact; without one part it is exact about the rest."""
+    witness, value = by_hand(MAGNET), brute(MAGNET)
+    tree, part = np.array([1, 0, LEAF, LEAF, LEAF]), np.zeros(3, int)
+    split = Split(tree, part, (witness,))
+    low, high = written_and_read(tmp_path / "a.cert", MAGNET, split, split)
+    assert low.kind == high.kind == "split"
+    assert value - 1e-12 < low.proved <= high.proved < value + 1e-12
+    rest = Split(np.where(np.arange(5) == 2, MISSING, tree), part[:2], (witness,))
+    (low,) = written_and_read(tmp_path / "a.cert", MAGNET, rest)
+    assert low.proved == pytest.approx(np.log(np.exp(value) - np.exp(brute(MAGNET.condition({1: 0, 0: 0})))), abs=1e-12)
+
+
+def test_a_bethe_functional(tmp_path):
+    """On a tree the functional at the exact marginals is log Z."""
+    chain = Ising.from_arrays([(0, 1), (1, 2)], [0.3, 1.0], [0.1, 0.0, -0.4], beta=0.9)
+    states = list(np.ndindex(2, 2, 2))
+    p = np.exp([chain.log_weight(np.array(x)) - brute(chain) for x in states]).reshape(2, 2, 2)
+    single = [p.sum(axis=tuple({0, 1, 2} - {v})) for v in range(3)]
+    fields = [np.log(q) - 0.9 * h * np.array([1.0, -1.0]) for q, h in zip(single, [0.1, 0.0, -0.4], strict=True)]
+    blocks = tuple(Block((v,), (((v,), table),)) for v, table in enumerate(fields))
+    pairs = [(0, p.sum(2) - np.outer(single[0], single[1])), (1, p.sum(0) - np.outer(single[1], single[2]))]
+    kept = tuple(np.arange(2) for _ in range(3))
+    witness = Bethe(kept, np.zeros(3, int), blocks, tuple(Link(a, table) for a, table in pairs))
+    (low,) = written_and_read(tmp_path / "a.cert", chain, witness)
+    assert low.kind == "bethe"
+    assert low.proved == pytest.approx(brute(chain), abs=1e-12)
 
 
 @pytest.mark.parametrize("model", [MAGNET, MAGNET.tempered(0.0), MAGNET.condition({1: 0})])
