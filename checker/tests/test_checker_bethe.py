@@ -99,11 +99,11 @@ def test_tightened_claims(tmp_path, nudge):
 def test_inconsistent_tables_are_made_consistent(tmp_path):
     """Whatever would change a marginal, one unit in the last place or all of it, is taken away before it counts."""
     honest = proved("lower", "bethe", witness(GOOD), magnet(), folder=tmp_path)
-    for lie in ([[1e-17, 0], [0, 0]], [[0.3, 0.3], [-0.3, -0.3]], [[5.0, 1.0], [3.0, -1.0]], [[7.0, 7.0], [7.0, 7.0]]):
+    for lie in ([1e-17, 0, 0, 0], [0.3, 0.3, -0.3, -0.3], [5.0, 1.0, 3.0, -1.0], [7.0, 7.0, 7.0, 7.0]):
         changed = witness(GOOD)
         changed["covariance"] = changed["covariance"].copy()
-        changed["covariance"][:4] += np.ravel(lie)
-        inside = np.ravel(lie) @ [1, -1, -1, 1] / 4
+        changed["covariance"][:4] += lie
+        inside = np.array(lie) @ [1, -1, -1, 1] / 4
         other = proved("lower", "bethe", changed, magnet(), folder=tmp_path)
         assert other == pytest.approx(functional(GOOD | {1: 0.05 + inside}), abs=1e-12)
         assert other < LOG_Z
@@ -207,7 +207,7 @@ def test_arrays_of_another_form(tmp_path, name, how):
 def test_ties_are_decided_by_the_decimals(tmp_path):
     """0.1 · 0.3 = 0.3 · 0.1 holds exactly, and a last digit more or less does not pass unseen."""
     text = "MARKOV 2 2 2 1 2 0 1 4 {} 0.3 0.1 0.3"
-    blocks = [([0], []), ([1], [])]
+    blocks: list = [([0], []), ([1], [])]
     plain = forge.bethe([[0, 1]] * 2, [0, 0], blocks, [])
     claim = ("lower", "bethe", "-99", plain)
     assert proved("lower", "bethe", plain, forge.uai_model(text.format("0.1")), folder=tmp_path) < math.log(0.8)
@@ -290,7 +290,7 @@ class Case:
     def witness(self, strength):
         rng, n = self.rng, self.n
         home = rng.integers(0, n, n)
-        blocks = [([v for v in range(n) if home[v] == b], []) for b in sorted(set(home.tolist()))]
+        blocks: list = [([v for v in range(n) if home[v] == b], []) for b in sorted(set(home.tolist()))]
         for order, extra in blocks:
             extra += [((v,), rng.normal(size=2, scale=0.7)) for v in order if rng.random() < 0.8]
         across = [a for a, s in enumerate(self.scopes) if len({home[v] for v in s}) > 1]

@@ -149,7 +149,7 @@ def test_work_is_limited(tmp_path):
     n = 20
     model = forge.ising_model([(i, i + 1) for i in range(n - 1)], np.ones(n - 1), np.zeros(n))
     extra = [((v,), np.zeros(2)) for v in range(12)]
-    rows = [(v, 1.0, [], extra[v:], v + 1 if v < 11 else -1) for v in range(12)]
+    rows: list = [(v, 1.0, [], extra[v:], v + 1 if v < 11 else -1) for v in range(12)]
     witness = forge.decomposition([[0, 1]] * n, rows)
     path = forge.seal(tmp_path / "a.cert", *forge.draft(model, ("upper", "decomposition", "99", witness)))
     assert check(path).accepted
