@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
+import calipers as cal
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.iterate import log_z
 from calipers.core.witness import LEAF, MISSING, Bethe, Block, Bucket, Decomposition, Link, Split, Tangent
 from calipers.exact.elimination import Elimination
-from calipers.io.certificate import Certificate, load
+from calipers.io.certificate import Certificate, load, resume
 from calipers.io.errors import InputError
 from calipers.io.uai import read_uai
 from calipers.io.witness_arrays import model_digest, model_parts
@@ -228,3 +229,57 @@ def test_damage_is_noticed_when_read(tmp_path):
             load(path)
     with pytest.raises(InputError):
         load(tmp_path / "none.cert")
+
+
+def test_going_on_from_a_certificate(tmp_path):
+    """What was claimed is kept, with its witness, until something better is found."""
+    model, path = cal.from_spec("square:4x4,J=pm1,h=gauss:0.1,seed=5"), tmp_path / "a.cert"
+    first = cal.log_z(model, cal.Elimination())
+    first.certificate.save(path)
+    for source in (path, load(path)):
+        again = cal.log_z(model, cal.MeanField(), resume=source)
+        assert again.result.name == "GAP_MET"
+        assert again.grounds == (Grounds.COMPUTED, Grounds.COMPUTED)
+        assert (again.upper.method, again.lower.method) == ("Elimination()", "Elimination()")
+        assert again.lower.value <= first.lower.value <= first.upper.value <= again.upper.value
+    wide = cal.log_z(model, cal.MiniBucket(ibound=2, sweeps=1))
+    wide.certificate.save(path)
+    both = cal.log_z(model, cal.Tangent(width=2, starts=1), resume=path, gap=0.0)
+    assert both.upper.method == wide.upper.method
+    assert both.lower.method.startswith("Tangent")
+    both.certificate.save(path)
+    verdict = check(path)
+    assert verdict.accepted, verdict.reason
+    assert [c.kind for c in verdict.claims] == ["tangent", "decomposition"]
+    better = cal.log_z(model, cal.Elimination(), resume=path, gap=0.0)
+    assert better.exact
+
+
+def test_a_certificate_of_another_model_is_nothing_to_go_on_from(tmp_path):
+    path = tmp_path / "a.cert"
+    cal.log_z(MAGNET, cal.Elimination()).certificate.save(path)
+    for other in (MAGNET.tempered(0.5), MAGNET.factor_graph(), MAGNET.condition({0: 1})):
+        with pytest.raises(InputError, match="another model"):
+            cal.log_z(other, resume=path)
+        with pytest.raises(ValueError, match="another model"):
+            cal.log_z(other, resume=load(path))
+
+
+@pytest.mark.parametrize(("side", "claim"), [("lower", "nan"), ("upper", "x"), ("below", "1.0"), ("lower", None)])
+def test_claims_that_are_none(tmp_path, side, claim):
+    path = tmp_path / "a.cert"
+    certificate = Certificate.from_answer(Answer(upper=exact_side(9.0, by_hand(MAGNET), 1)), MAGNET)
+    certificate._replace(claims=(certificate.claims[0]._replace(side=side, claim=claim),)).save(path)
+    with pytest.raises(InputError, match="not a certificate"):
+        resume(path, MAGNET)
+
+
+def test_claims_that_contradict_each_other(tmp_path):
+    path = tmp_path / "a.cert"
+    witness = by_hand(MAGNET)
+    low, high = (Side(x, Grounds.COMPUTED, witness=lambda: witness) for x in (5.0, 9.0))
+    certificate = Certificate.from_answer(Answer(low, high), MAGNET)
+    first, last = certificate.claims
+    certificate._replace(claims=(first._replace(claim="9.5"), last)).save(path)
+    with pytest.raises(InputError, match="contradict"):
+        resume(path, MAGNET)
