@@ -224,11 +224,11 @@ def _weights(buckets: list[Bucket]) -> list[arb]:
 
 
 def _message(tables: list[Table], v: int, weight: arb, rank: dict[int, int], sizes: list[int]) -> Table:
-    held = {u for table in tables for u in table.scope} | {v}
+    held, first = {v}.union(*[table.scope for table in tables]), rank[v]
     for u in held:
-        if rank.get(u, -1) < rank[v]:
+        if rank.get(u, -1) < first:
             raise Reject(f"a bucket of variable {v} holds variable {u}, which is eliminated earlier or never")
-    scope = tuple(sorted(held, key=lambda u: -rank[u]))
+    scope = tuple(sorted(held, key=rank.__getitem__, reverse=True))
     cells = product(tables, scope, sizes)
     if weight == 1:
         return Table(scope[:-1], sum_last(cells, sizes[v]))

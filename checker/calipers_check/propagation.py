@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Propagation:
-    """What is left of each domain: `root`, by the model's evidence; `left`, when further variables have a given state."""
+    """What is left of each domain: `root`, by the model's evidence; `left(path)`, with further states given."""
 
     def __init__(self, model: "Model"):
         self.model = model
