@@ -42,6 +42,7 @@ _HOMES = {
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
+    "calipers.bounds.proposal": ("ImportanceSampling",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }

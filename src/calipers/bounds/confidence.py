@@ -5,8 +5,8 @@
     Bernstein  mean ± (√(2V L/n) + 7L / 3(n − 1)),   L = log(4/δ),   for n fixed beforehand
     Markov     P[Ẑ ≥ tZ] ≤ 1/t for an unbiased Ẑ ≥ 0; sharper for the r-th smallest of K independent ones
 
-**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems 12 and 13). **Cost** one
-pass, a few ns a bet and value; a confidence sequence may be read at any time and as often as one likes, for one δ.
+**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems S2 and S3). **Cost**
+one pass, a few ns a bet and value; a confidence sequence may be read at any time and as often as one likes, for one δ.
 **Fails** to say much when the values' squared coefficient of variation is above n/13. **Source** Maurer & Pontil,
 *Empirical Bernstein bounds* (2009); Waudby-Smith & Ramdas, *Estimating means of bounded random variables by betting*
 (2023); Gomes, Hoffmann, Sabharwal & Selman, *From sampling to model counting* (2007) for minima over groups.
@@ -95,9 +95,9 @@ def log_mean(logs: np.ndarray) -> float:
 class BettingSequence:
     """An anytime-valid interval for the mean of independent values: bounds may be read after every batch, for one δ.
 
-    Constant bets b_j with prior weights π_j fixed beforehand: the capital Σ_j π_j Π_i (1 + b_j Y_i)/(1 + b_j m) is monotone
-    in m, and Σ_i log(1 + b_j Y_i) does not depend on it, so that values need not be kept. Half the prior lies around the
-    bet that would have bounded best on a pilot; the rest spans all scales.
+    Constant bets b_j with prior weights π_j fixed beforehand: the capital Σ_j π_j Π_i (1 + b_j Y_i)/(1 + b_j m) is
+    monotone in m, and Σ_i log(1 + b_j Y_i) does not depend on m, so that values need not be kept. Half the prior lies
+    around the bet that would have bounded best on a pilot; the rest spans all scales.
 
     **Arguments:** `pilot`, values like those to come, not to be bet on again; `target`, how many are expected;
     `below`, `above`, the failure probability of either side (0: that side is not bounded). Values are ≥ 0, and ≤ 1 if
@@ -156,7 +156,7 @@ class BettingSequence:
 
 
 def _tuned(grid: np.ndarray, pilot: np.ndarray, target: int, needed: float) -> np.ndarray:
-    """Bets a factor 2 apart around the one of the range of `grid` that would bound best if all data were like the pilot."""
+    """Bets a factor 2 apart around the one, in the range of `grid`, that would bound best on data like the pilot."""
     fine = grid[0] * (grid[-1] / grid[0]) ** np.linspace(0.0, 1.0, 8 * len(grid))
     best = 1.0 / math.sqrt(max(target, 1)) / abs(grid).max()
     if len(pilot) and pilot.max() > 0.0 and math.isfinite(needed):

@@ -5,9 +5,10 @@ probability of the less likely state, with sign + if that is state 0 and − if 
 that both probabilities keep their relative precision; NaN where both states are impossible. Others keep one number a
 state, all zero where none is possible.
 
-Variables are drawn last eliminated first, from Σ_r w_r q_r, a block of samples at a time: contexts of a chunk of samples
-are added up column by column, then looked up. Uniform numbers are counted, not carried: SplitMix64's finaliser on
-(stream of the sample, variable). **Source** Steele, Lea & Flood, *Fast splittable pseudorandom number generators* (2014).
+Variables are drawn last eliminated first, from Σ_r w_r q_r, a block of samples at a time: contexts of a chunk of
+samples are added up column by column, then looked up. Uniform numbers are counted, not carried: SplitMix64's finaliser
+on (stream of the sample, variable). **Source** Steele, Lea & Flood, *Fast splittable pseudorandom number generators*
+(2014).
 """
 
 import math

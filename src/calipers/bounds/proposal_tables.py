@@ -1,12 +1,12 @@
 """The proposal of a mini-bucket tree: a distribution that can be sampled, with p(x) ≤ U q(x) for the bound U.
 
-    q(x) = Π_v Σ_r w_r q_r(x_v | rest),     q_r = (F_r / m_r)^{1/w_r},     p(x) / (U q(x)) = Π_{v split} Π_r q_r^{w_r} / Σ_r w_r q_r
+    q(x) = Π_v Σ_r w_r q_r(x_v | rest),    q_r = (F_r / m_r)^{1/w_r},    p(x) / q(x) = U Π_v Π_r q_r^{w_r} / Σ_r w_r q_r
 
-with F_r the mini-bucket's joint and m_r its message (docs/theorems.md, theorem 12): the weight is ≤ 1, needs no factor of the
-model, and depends only on the variables of split buckets and of the contexts these are drawn in. **Cost** one pass over
-the joint tables of the sampled variables, then about 20 ns a variable and sample. **Fails** by weights that are almost
-all nearly zero, when U is far above log Z. **Source** Liu, Fisher & Ihler, *Probabilistic variational bounds for graphical
-models* (2015).
+with F_r the mini-bucket's joint and m_r its message (docs/theorems.md, theorem S1): the weight p/(Uq) is ≤ 1, needs no
+factor of the model, and depends only on the variables of split buckets and of the contexts these are drawn in. **Cost**
+one pass over the joint tables of the sampled variables, then about 20 ns a mini-bucket and sample. **Fails** by weights
+that are almost all nearly zero, when U is far above log Z. **Source** Liu, Fisher & Ihler, *Probabilistic variational
+bounds for graphical models* (2015).
 """
 
 import numpy as np
@@ -69,10 +69,8 @@ class Proposal:
     def _fill_tables(self, run: Run, places: list[int]) -> None:
         """The conditional tables of the sampled mini-buckets, one after another."""
         program = run.program
-        lengths = [
-            int(c) // 2 if k == 2 else int(c)
-            for c, k in zip(program.cells[places], program.states[places], strict=True)
-        ]
+        cells, states = program.cells[places].tolist(), program.states[places].tolist()
+        lengths = [c // 2 if k == 2 else c for c, k in zip(cells, states, strict=True)]
         ends = np.cumsum([0, *lengths])
         self.draws.table[:] = ends[:-1]
         self.tables = np.empty(int(ends[-1]), np.float32)

@@ -43,7 +43,7 @@ class Side(eqx.Module):
 
     **Arguments:** `value` in nats (±inf allowed); `grounds`; `delta`, the failure probability (0 unless statistical);
     `method`, the repr of the method that moved it; `witness`, what a certificate needs; `reason`, why it is infinite;
-    `look`, the name of the random experiment that spent `delta`: sides of one look spend it once (None: a look of its own).
+    `look`, the name of the random experiment that spent `delta`: sides of one look spend it once (None: its own).
     """
 
     value: float
@@ -82,7 +82,8 @@ class Answer(eqx.Module):
     """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
 
     `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
-    `spent` says what each look spent of δ; by default it is read off the sides. A bracket that is empty because a statistical side failed falls back to the deterministic one.
+    `spent` says what each look spent of δ; by default it is read off the sides. A bracket that is empty because a
+    statistical side failed falls back to the deterministic one.
     `certify`, set by `calipers.log_z`, which knows the model, writes the certificate when it is asked for.
     """
 
