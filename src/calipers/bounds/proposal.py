@@ -31,6 +31,7 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import Run
 from calipers.exact.ordering import adjacency, greedy_orders
 from calipers.models.reduction import Reduced, as_reduced
+from calipers.sampling.seeds import seed_of
 
 _TRIAL_IBOUND, _TRIAL_SWEEPS = 8, 4  # at which orders are compared
 _LADDER = (4, 8, 11, 14, 16, 18, 20, 22, 24, 26)
@@ -218,14 +219,3 @@ class Tally:
         spread = max(self.count / effective - 1.0, 0.0) if effective else math.inf
         error = math.sqrt(spread / self.count)
         return {"samples": self.count, "positive": self.positive, "ess": effective, "cv2": spread, "std_error": error}
-
-
-def seed_of(key: Any) -> int:
-    """64 bits from a typed `jax.random.key`."""
-    import jax
-
-    words = np.asarray(jax.random.key_data(key), np.uint64).ravel()
-    seed = 0
-    for word in words.tolist():
-        seed = (seed * 0x9E3779B97F4A7C15 + word + 1) % 2**64
-    return seed
