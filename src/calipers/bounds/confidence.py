@@ -5,11 +5,11 @@
     Bernstein  mean ± (√(2V L/n) + 7L / 3(n − 1)),   L = log(4/δ),   for n fixed beforehand
     Markov     P[Ẑ ≥ tZ] ≤ 1/t for an unbiased Ẑ ≥ 0; sharper for the r-th smallest of K independent ones
 
-**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems S2 and S3). **Cost**
-one pass, a few ns a bet and value; a confidence sequence may be read at any time and as often as one likes, for one δ.
-**Fails** to say much when the values' squared coefficient of variation is above n/13. **Source** Maurer & Pontil,
-*Empirical Bernstein bounds* (2009); Waudby-Smith & Ramdas, *Estimating means of bounded random variables by betting*
-(2023); Gomes, Hoffmann, Sabharwal & Selman, *From sampling to model counting* (2007) for minima over groups.
+**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems S2 and S3).
+**Cost** one pass, a few ns a bet and value; a confidence sequence may be read at any time and as often as one likes,
+for one δ. **Fails** to say much when the values' squared coefficient of variation is above n/13. **Source** Maurer &
+Pontil, *Empirical Bernstein bounds* (2009); Waudby-Smith & Ramdas, *Estimating means of bounded random variables by
+betting* (2023); Gomes, Hoffmann, Sabharwal & Selman, *From sampling to model counting* (2007) for minima over groups.
 """
 
 import math

@@ -17,7 +17,7 @@ graphical models* (2015); Waudby-Smith & Ramdas (2023).
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -93,12 +93,12 @@ class ImportanceSampling(AbstractMethod):
         assert pilot is not None
         yield from self._sample(reduced, pilot, plan, seed)
 
-    def _order(self, reduced: Reduced, plan: Plan) -> Iterator[Any]:
+    def _order(self, reduced: Reduced, plan: Plan) -> Generator[Answer, None, np.ndarray]:
         """Yields bounds along several orders, with small tables; returns the best order."""
         graph = adjacency(reduced.model.n, reduced.model.scopes, reduced.model.sizes)
         until = time.monotonic() + min(0.1 * max(plan.limits.seconds_left(), 0.0), 5.0)
         ibound = _TRIAL_IBOUND if self.ibound is None else min(self.ibound, _TRIAL_IBOUND)
-        best, chosen = math.inf, None
+        best, chosen = math.inf, np.arange(reduced.model.n)
         for order in greedy_orders(graph, self.orders, np.random.default_rng(0), until):
             tree = build_tree(reduced, order, ibound)
             for value, answer in self._mini_bucket()._sweep(reduced, tree, _TRIAL_SWEEPS, plan):

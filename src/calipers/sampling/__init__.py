@@ -1,1 +1,1 @@
-"""Random draws from models: exact, annealed, by Markov chains. Nothing here bounds log Z; `bounds/` does that with it."""
+"""Random draws from models. Nothing here bounds log Z; `bounds/` does that with what is drawn."""

@@ -1,13 +1,15 @@
 """Annealed importance sampling: unbiased estimates of Z for discrete models without zeros.
 
-    log weight = Σ_t (λ_{t+1} − λ_t) E(x_t),   x_0 ~ p_0 ∝ exp base,   x_{t+1} from x_t by heat bath at λ_{t+1};   E[weight] = Z_1/Z_0
+    log weight = Σ_t (λ_{t+1} − λ_t) E(x_t),    x_0 ~ p_0 ∝ exp base,    x_{t+1} from x_t by heat bath at λ_{t+1}
+    E[weight] = Z_1 / Z_0
 
-Every table is divided into its main effects, which make the independent base, and a rest E that is switched on by
-λ ∈ [0, 1]: for a magnet, fields and couplings. Backwards, from exact samples at λ = 1, the same weights estimate Z_0/Z_1.
+Every table is divided into its main effects, which make the independent base, and a rest E that is switched on by λ ∈
+[0, 1]: for a magnet, fields and couplings. Backwards, from exact samples at λ = 1, the same weights estimate Z_0/Z_1.
 The schedule is frozen before the run, its points spread by the standard deviation of E on a pilot run: that evens out
-the variance of the steps. **Proves** nothing by itself; `bounds/annealed.py` makes sides of the weights (theorem S3).
-**Cost** about 10 ns a spin, step and chain. **Fails** by weights of large variance where heat bath does not mix. **Source**
-Neal, *Annealed importance sampling* (2001); Grosse, Ghahramani & Adams, *Sandwiching the marginal likelihood* (2015).
+the variance of the steps. **Proves** nothing by itself; `bounds/annealed.py` makes sides of the weights
+(docs/theorems.md, theorem S4). **Cost** about 20 ns a spin, step and chain. **Fails** by weights of large variance
+where heat bath does not mix. **Source** Neal, *Annealed importance sampling* (2001); Grosse, Ghahramani & Adams,
+*Sandwiching the marginal likelihood* (2015).
 """
 
 import math
@@ -101,13 +103,21 @@ def _tables(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Tabl
     def integers(values: list[int]) -> np.ndarray:
         return np.array(values, np.int64)
 
+    def ends(lengths: list[int]) -> np.ndarray:
+        return integers([0, *np.cumsum(lengths).tolist()])
+
     return kernels.Tables(
-        integers(list(sizes)), np.concatenate(base), integers([0, *np.cumsum(sizes)[:-1].tolist()]),
-        np.concatenate([np.zeros(0), *(t.ravel() for t in rests)]), integers([0, *np.cumsum([len(r) for r in rows]).tolist()]),
-        integers([i[0] for i in flat]), integers([i[1] for i in flat]),
-        integers([0, *np.cumsum([len(i[2]) for i in flat]).tolist()]),
-        integers([v for i in flat for v in i[2]]), integers([s for i in flat for s in i[3]]),
-    )  # fmt: skip
+        states=integers(list(sizes)),
+        base=np.concatenate([np.zeros(0), *base]),
+        base_at=ends(list(sizes))[:-1],
+        entries=np.concatenate([np.zeros(0), *(t.ravel() for t in rests)]),
+        ptr=ends([len(r) for r in rows]),
+        own_stride=integers([i[0] for i in flat]),
+        start=integers([i[1] for i in flat]),
+        other_ptr=ends([len(i[2]) for i in flat]),
+        other=integers([v for i in flat for v in i[2]]),
+        other_stride=integers([s for i in flat for s in i[3]]),
+    )
 
 
 def anneal(

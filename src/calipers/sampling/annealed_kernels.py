@@ -1,8 +1,8 @@
 """Numba kernels of annealed importance sampling: one heat-bath sweep a step, energies kept up to date.
 
-A chain at coupling λ has log weight base(x) + λ E(x). A step from λ_t to λ_{t+1} adds (λ_{t+1} − λ_t) E(x) to the chain's log
-weight, then sweeps all variables by heat bath at λ_{t+1}, which leaves that distribution as it is. λ may go up or down.
-Random numbers are SplitMix64's, one stream a chain.
+A chain at coupling λ has log weight base(x) + λ E(x). A step from λ_t to λ_{t+1} adds (λ_{t+1} − λ_t) E(x) to the
+chain's log weight, then sweeps all variables by heat bath at λ_{t+1}, which leaves that distribution as it is. λ may
+go up or down. Random numbers are SplitMix64's, one stream a chain.
 """
 
 import math
