@@ -8,15 +8,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
 from operator import add, mul
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from flint import arb
 
 from calipers_check.errors import Reject
 
+T = TypeVar("T")
 ZERO, ONE = arb(0), arb(1)
 MAX_CELLS = 2**24  # entries of one table that the checker is willing to hold (about 2 GB)
+MAX_WORK = 2**32  # entries of all tables together, unless the caller allows more (an hour or two)
+
+
+class Work:
+    """How many table entries may still be computed: a certificate must not keep the checker busy for days."""
+
+    left = MAX_WORK
+
+
+def spend(entries: int) -> None:
+    """Counts entries before they are computed."""
+    Work.left -= entries
+    if Work.left < 0:
+        raise Reject("the certificate asks for more table entries in all than this check allows (--work)")
 
 
 class Table(NamedTuple):
@@ -61,26 +76,36 @@ def check_cells(scope: Iterable[int], sizes: Sequence[int]) -> int:
         cells *= sizes[v]
         if cells > MAX_CELLS:
             raise Reject(f"a table needs more than 2^24 entries, which is more than this checker holds (variable {v})")
+    spend(cells)
     return cells
 
 
-def expand(table: Table, scope: tuple[int, ...], sizes: Sequence[int]) -> list[arb]:
-    """The table's cells repeated and reordered over `scope`, which contains its own."""
-    if table.scope == scope:
-        return table.cells
-    steps, cells = strides(table.scope, sizes), table.cells
-    return [cells[i] for i in index(tuple(sizes[v] for v in scope), tuple(steps.get(v, 0) for v in scope))]
+def expand(held: tuple[int, ...], cells: list[T], scope: tuple[int, ...], sizes: Sequence[int]) -> list[T]:
+    """Cells over `held` repeated and reordered over `scope`, which contains it."""
+    if held == scope:
+        return cells
+    steps = strides(held, sizes)
+    return [cells[i] for i in index(tuple([sizes[v] for v in scope]), tuple([steps.get(v, 0) for v in scope]))]
 
 
 def product(tables: Iterable[Table], scope: tuple[int, ...], sizes: Sequence[int]) -> list[arb]:
     """Π of the tables over `scope`; small ones first, so that few products run over all of it."""
     check_cells(scope, sizes)
-    joint = Table((), [ONE])
-    for table in sorted(tables, key=lambda t: len(t.cells)):
-        held = set(joint.scope) | set(table.scope)
-        union = tuple(v for v in scope if v in held)
-        joint = Table(union, list(map(mul, expand(joint, union, sizes), expand(table, union, sizes))))
-    return expand(joint, scope, sizes)
+    held: tuple[int, ...] = ()
+    joint = None
+    for table in sorted(tables, key=_length):
+        if joint is None:
+            held, joint = table
+        else:
+            wanted = {*held, *table.scope}
+            union = tuple([v for v in scope if v in wanted])
+            joint = list(map(mul, expand(held, joint, union, sizes), expand(*table, union, sizes)))
+            held = union
+    return expand(held, joint or [ONE], scope, sizes)
+
+
+def _length(table: Table) -> int:
+    return len(table.cells)
 
 
 def sum_last(cells: list[arb], size: int) -> list[arb]:
@@ -94,7 +119,7 @@ def sum_last(cells: list[arb], size: int) -> list[arb]:
 def marginal(table: Table, scope: tuple[int, ...], sizes: Sequence[int]) -> Table:
     """Sums out every variable that is not in `scope`."""
     rest = tuple(v for v in table.scope if v not in scope)
-    cells = expand(table, scope + rest, sizes)
+    cells = expand(*table, scope + rest, sizes)
     return Table(scope, sum_last(cells, prod(sizes[v] for v in rest)))
 
 
@@ -103,10 +128,10 @@ def power(cells: list[arb], exponent: arb) -> list[arb]:
     return [x if x.is_zero() else x**exponent for x in cells]
 
 
-def from_logs(values: np.ndarray) -> list[arb]:
+def from_logs(values: list[float]) -> list[arb]:
     """exp of float64 logs; equal values are computed once. Fails on NaN and +∞."""
     known: dict[float, arb] = {}
-    return list(_from_logs(values.ravel().tolist(), known))
+    return list(_from_logs(values, known))
 
 
 def _from_logs(values: list[float], known: dict[float, arb]) -> Iterator[arb]:

@@ -38,8 +38,8 @@ def test_an_early_signal_still_gives_a_document(moment):
     """In the imports, or not far behind them."""
     line = [sys.executable, "-m", "calipers", "logz", "square:200x200", "--json", "--log", "off"]
     hears = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(line, **pipes, text=True, preexec_fn=hears) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, preexec_fn=hears) as running:
         time.sleep(moment)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)

@@ -21,8 +21,7 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree, Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import adjacency, greedy_orders
 from calipers.models.reduction import Reduced, as_reduced
@@ -77,12 +76,20 @@ class MiniBucket(AbstractMethod):
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
                 return
-            if self.ibound is None and 2 * tree.cells * SECONDS_PER_CELL > plan.limits.seconds_left():
+            if self.ibound is None and 2 * tree.cells * SECONDS_PER_LOG_CELL > plan.limits.seconds_left():
                 return
             for _, answer in self._sweep(reduced, tree, self.sweeps, plan):
                 yield answer
             if not tree.split:
                 return
+
+    def best_order(self, reduced: Reduced, limits: Limits) -> np.ndarray:
+        """The order with the least bound at a small size."""
+        found = []
+        for order in self._orders(reduced, limits):
+            run = build_tree(reduced, order, self._trial_size()).run(list(reduced.model.log_tables()))
+            found.append((optimised(run, 3), order))
+        return min(found, key=lambda pair: pair[0])[1]
 
     def _trial_size(self) -> int:
         return _TRIAL_IBOUND if self.ibound is None else min(self.ibound, _TRIAL_IBOUND)
@@ -105,9 +112,10 @@ class MiniBucket(AbstractMethod):
         for sweep, value in enumerate(improve(run, sweeps)):
             if value < best - 1e-7 or value == -math.inf:
                 best = value
-                yield value, self._answer(reduced, run, value, sweep, plan)
+                yield value, self.answer(reduced, run, value, sweep, plan)
 
-    def _answer(self, reduced: Reduced, run: Run, value: float, sweep: int, plan: Plan) -> Answer:
+    def answer(self, reduced: Reduced, run: Run, value: float, sweep: int, plan: Plan) -> Answer:
+        """The answer that an evaluated run gives; `value` is its bound on log Z of the reduced model."""
         tree, total = run.tree, value + reduced.log_constant
         error = run.error + reduced.error + (ULP * abs(total) if math.isfinite(total) else 0.0)
         ibound = max(0, round(math.log2(tree.max_cells)) - 1)
@@ -149,6 +157,17 @@ def improve(run: Run, sweeps: int) -> Iterator[float]:
         run.backward()
         run.reweight(0.3)
         damping = min(damping, 0.7)
+
+
+def optimised(run: Run, sweeps: int) -> float:
+    """The least Φ that `improve` finds; `run` holds the shifts, weights and messages that belong to it."""
+    best, kept = math.inf, (run.shifts.copy(), run.weights.copy())
+    for value in improve(run, sweeps):
+        if value < best:
+            best, kept = value, (run.shifts.copy(), run.weights.copy())
+    if best < math.inf:
+        run.shifts[:], run.weights[:] = kept
+    return run.forward()
 
 
 def snapshot(reduced: Reduced, run: Run) -> Any:
