@@ -21,6 +21,9 @@ METHODS = [
     cal.Tangent(width=2, sweeps=10),
     cal.Tangent(width=4, starts=1),
     cal.Pairs(steps=8),
+    cal.Search(ibound=1, sweeps=3, orders=2),
+    cal.Search(sweeps=3),
+    cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2, sweeps=3)),
     cal.Auto(),
 ]
 

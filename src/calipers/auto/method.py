@@ -6,10 +6,10 @@ tangents up from below, in turn, the side that has had less time first, until th
 exhausted. **Proves** whatever the methods it runs prove. `answer.plan` says what was chosen and why.
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from calipers.auto.schedule import Stream, alternate
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.pairs import Pairs
 from calipers.bounds.tangent import Tangent
@@ -67,7 +67,7 @@ class Auto(AbstractMethod):
             yield from _eliminate(reduced, order, limits)
             return
         for method in (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5)):
-            yield from _stream(method, reduced, limits, key)
+            yield from _stream(method, reduced, limits, key).answers
         order = _search(reduced, order, limits)
         if _affordable(order, limits, 0.8):
             try:
@@ -76,7 +76,7 @@ class Auto(AbstractMethod):
             except (Refusal, MemoryError) as reason:
                 yield Answer(stats={"elimination": str(reason)})
         streams = [_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())]
-        yield from _in_turn([*streams, _estimates(reduced, limits)])
+        yield from alternate([*streams, Stream("Bethe", _estimates(reduced, limits))])
 
 
 def _plan_large(model: Ising, limits: Limits) -> Plan:
@@ -90,10 +90,10 @@ def _plan_large(model: Ising, limits: Limits) -> Plan:
 
 def _large(model: Ising, limits: Limits, key: Any) -> Iterator[Answer]:
     """Vectorised bounds first; wider regions if the spins are few enough to lay them out."""
-    yield from _in_turn([_stream(method, model, limits, key) for method in (Pairs(), MeanField(starts=3))])
+    yield from alternate([_stream(method, model, limits, key) for method in (Pairs(), MeanField(starts=3))])
     if model.n <= _HUGE:
         reduced = as_reduced(model)
-        yield from _in_turn([_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())])
+        yield from alternate([_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())])
 
 
 def _affordable(order: Order, limits: Limits, share: float) -> bool:
@@ -115,9 +115,9 @@ def _search(reduced: Reduced, order: Order, limits: Limits) -> Order:
     return min(order, found, key=lambda o: o.log2_total)
 
 
-def _stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
+def _stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Stream:
     """A method's answers, less its plan: the plan that is shown is Auto's."""
-    return _planless(method.answers(model, method.plan(model, limits), key))
+    return Stream(repr(method), _planless(method.answers(model, method.plan(model, limits), key)))
 
 
 def _estimates(reduced: Reduced, limits: Limits) -> Iterator[Answer]:
@@ -129,18 +129,3 @@ def _estimates(reduced: Reduced, limits: Limits) -> Iterator[Answer]:
 
 def _planless(answers: Iterator[Answer]) -> Iterator[Answer]:
     return (Answer(a.lower, a.upper, a.value, a.belief, a.result, a.stats) for a in answers)
-
-
-def _in_turn(streams: Any) -> Iterator[Answer]:
-    """Answers from all streams, always from the one that has had the least time."""
-    spent = dict.fromkeys(streams, 0.0)
-    while spent:
-        stream = min(spent, key=spent.__getitem__)
-        began = time.monotonic()
-        try:
-            answer = next(stream)
-        except StopIteration:
-            del spent[stream]
-            continue
-        spent[stream] += time.monotonic() - began
-        yield answer
