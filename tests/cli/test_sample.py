@@ -10,9 +10,15 @@ import pytest
 
 import calipers as cal
 from calipers.exact import sampling
+from calipers.exact.sampler import sampler
 
 GOOD = "MARKOV\n3\n2 2 3\n2\n2 0 1\n2 1 2\n4 1 2 3 4\n6 1 0 2 3 1 1\n"
 NOTHING = "MARKOV\n2\n2 2\n1\n2 0 1\n4 0 0 0 0\n"
+
+
+def in_pieces(states):
+    """`sampler`, with so many states a call."""
+    return lambda method, model, limits: sampler(method, model, limits)._replace(at_once=states)
 
 
 def rows(text):
@@ -101,12 +107,12 @@ def test_the_most_probable(run, tmp_path, uai):
 def test_what_is_too_wide_is_refused_with_the_estimate(run, tmp_path):
     file = tmp_path / "no.npz"
     for words in (["-n", "5"], ["--most-probable", "2"]):
-        done = run("sample", "square:40x40", *words, "-o", str(file))
+        done = run("sample", "complete:70", *words, "-o", str(file))
         assert (done.code, done.out) == (3, "")
         assert "2^" in done.err
         assert done.err.count("\n") == 1
         assert not file.exists()
-    doc = run("sample", "square:40x40", "--json").json
+    doc = run("sample", "complete:70", "--json").json
     assert (doc["stopped"], doc["states"]) == ("refused", None)
     assert "2^" in doc["reasons"]["samples"]
 
@@ -148,7 +154,7 @@ def test_wrong_usage_is_one_line(run, words):
 
 
 def test_a_time_limit_keeps_what_was_drawn(run, monkeypatch):
-    monkeypatch.setattr(sampling, "_PIECE", 5)  # one sample between two looks at the clock
+    monkeypatch.setattr(sampling, "sampler", in_pieces(5))  # one sample between two looks at the clock
     done = run("sample", "chain:5", "-n", "1000000", "--time-limit", "0.1", "--json")
     count = done.json["samples"]["count"]
     assert (done.code, done.json["stopped"]) == (3, "time")
@@ -166,7 +172,7 @@ def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         yield from pieces
 
-    monkeypatch.setattr(sampling, "_PIECE", 100 * 36)
+    monkeypatch.setattr(sampling, "sampler", in_pieces(100 * 36))
     monkeypatch.setattr(sampling, "draws", two_then_stop)
     done = run("sample", "square:6x6", "-n", "100000", "-o", str(file))
     assert done.code == 130

@@ -12,6 +12,7 @@ models, and those so cold that weights of frontier states differ by more than fl
 1941; Binder, *Physica* 62 (1972) 508.
 """
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from calipers.exact.elimination import elimination_witness
 from calipers.exact.frontier import Sweep, best_sweep
 from calipers.exact.frontier_passes import ULP, Passes
 from calipers.exact.frontier_program import MOST_RANGE
+from calipers.exact.sampler import ExactSampler, sampler
 from calipers.models.ising import Ising
 from calipers.models.reduction import as_reduced
 
@@ -58,7 +60,7 @@ class TransferMatrix(AbstractMethod):
         room = max(1, min(self.most_bits, math.floor(math.log2(max(limits.memory / (8.0 * vectors), 2.0)))))
         sweep = best_sweep(magnet.n, magnet.edges, magnet.lattice, room, not magnet.fields.any())
         work = BACKWARD + 1.0 if limits.beliefs else 1.0
-        passes = 2.0 ** max(0, len(sweep.clamped) - (not magnet.fields.any()))
+        passes = 2.0 ** min(max(0, len(sweep.clamped) - (not magnet.fields.any())), 900)
         seconds = work * (sweep.cells * SECONDS_PER_CELL + passes * len(sweep.order) * SECONDS_PER_STEP)
         size = f"vectors of 2^{sweep.bits}, {passes:.3g} pass(es), about {seconds:.2g} s"
         if seconds > limits.seconds_left():
@@ -119,6 +121,15 @@ def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: Transfer
     passes = method.plan(model, Limits(beliefs=True)).structure[1]
     spins = passes.sample(n, np.random.default_rng(seed))
     return ((1 - spins) // 2).astype(np.int8)
+
+
+@sampler.register
+def frontier_sampler(method: TransferMatrix, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
+    """Draws backwards through the sweep, which is repeated for every call."""
+    plan = method.plan(model, Limits(deadline=limits.deadline, memory=limits.memory, beliefs=True))
+    passes = plan.structure[1]
+    answer = next(method.answers(model, dataclasses.replace(plan, limits=limits)))
+    return ExactSampler(lambda n, rng: ((1 - passes.sample(n, rng)) // 2).astype(np.int8), answer, 1 << 27)
 
 
 def _belief(model: AbstractDiscreteModel, magnet: Ising, mean: np.ndarray, correlation: np.ndarray) -> Belief:
