@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import calipers as cal
+from calipers.cli.sample_files import write
 from calipers.exact import sampling
 from calipers.exact.sampler import sampler
 
@@ -50,6 +51,17 @@ def test_a_csv_has_a_row_a_sample(run, tmp_path, uai):
     head, *body = rows(file.read_text())
     assert head == ["x0", "x1", "x2"]
     assert np.array_equal(np.array(body, int), cal.sample(cal.load(uai(GOOD)), 20, seed=0).states)
+
+
+def test_labels_head_the_columns(tmp_path):
+    pair = cal.Ising.from_arrays(np.array([[0, 1]]), labels=("a", ("b", 1)))
+    doc = {"samples": {}, "seed": 0, "model": {"source": "", "sha256": ""}, "log_z": {"lower": "-inf", "upper": 0.0}}
+    for name in ("it.csv", "it.npz"):
+        write(str(tmp_path / name), np.array([[0, 1]], np.int8), None, pair, doc)
+    assert rows((tmp_path / "it.csv").read_text()) == [["a", "('b', 1)"], ["0", "1"]]
+    with np.load(tmp_path / "it.npz") as held:
+        assert held["labels"].tolist() == ["a", "('b', 1)"]
+        assert held["log_z"].tolist() == [-math.inf, 0.0]
 
 
 def test_without_a_file_rows_go_to_stdout_and_words_to_stderr(run):

@@ -1,7 +1,9 @@
 """Exact samples: frequencies against enumeration, independence, streams, seeds, refusals."""
 
+import itertools
 import math
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,7 +17,7 @@ import calipers as cal
 from calipers import zoo
 from calipers.core.answer import Answer, Result
 from calipers.core.method import Refusal
-from calipers.exact import ancestral, query, sampling
+from calipers.exact import ancestral, ordering, query, sampling
 from calipers.exact.sampler import ExactSampler, sampler
 
 COUNT = 4000
@@ -86,6 +88,16 @@ def test_one_seed_is_one_stream_however_it_is_cut(monkeypatch):
     monkeypatch.setattr(sampling, "sampler", in_pieces(16 * 100))
     assert np.array_equal(whole, cal.sample(magnet, 5000, seed=9).states)
     assert not np.array_equal(whole, cal.sample(magnet, 5000, seed=10).states)
+
+
+def test_the_clock_has_no_say_in_the_samples(monkeypatch):
+    glass = cal.Ising.cubic((4, 4, 3), coupling="gauss:1.0", seed=2)
+    states = cal.sample(glass, 20, seed=1, method=cal.Elimination(order_seconds=0.0)).states
+    query._order.cache_clear()
+    ticks = itertools.count(0.0, 0.01)
+    monkeypatch.setattr(ordering, "time", SimpleNamespace(monotonic=lambda: next(ticks)))  # a slower machine
+    assert np.array_equal(states, cal.sample(glass, 20, seed=1, method=cal.Elimination(order_seconds=9.0)).states)
+    query._order.cache_clear()
 
 
 def test_a_seed_is_short_for_a_key():
