@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
-from numba import config, njit
+from numba import njit
+from numba.core import config
 
 from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.kernels import ULP
@@ -141,7 +142,7 @@ class _Sharing:
     """Shares the blocks of a bucket out to threads; with one thread it is a loop."""
 
     def __init__(self, threads: int | None = None):
-        self.threads = config.NUMBA_NUM_THREADS if threads is None else threads
+        self.threads = int(vars(config)["NUMBA_NUM_THREADS"]) if threads is None else threads
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "_Sharing":
@@ -184,7 +185,7 @@ def _pieces(tree: BucketTree) -> tuple[Pieces, np.ndarray]:
     scopes = [*(sorted(s, key=place.__getitem__, reverse=True) for s in tree.scopes), *(b.rest for b in buckets)]
     own = [(*b.tables, *(tables + c for c in b.children)) for b in buckets]
     lengths = [int(c) // int(tree.sizes[b.variable]) for c, b in zip(tree.joint_cells, buckets, strict=True)]
-    table_lengths = np.diff([*tree.table_at, tree.shifts.start]) if tables else []
+    table_lengths = [math.prod(int(tree.sizes[v]) for v in s) for s in tree.scopes]
     flat = lambda lists: np.fromiter(chain.from_iterable(lists), np.int64)  # noqa: E731
     ends = lambda lists: np.concatenate([[0], np.cumsum([len(x) for x in lists], dtype=np.int64)])  # noqa: E731
     pieces = Pieces(
