@@ -79,6 +79,28 @@ def test_blocks_levels_and_dead_blocks_agree_with_log_space(seed, monkeypatch):
     assert max(tree.joint_cells) > wiring.BLOCK
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_marginals_are_those_of_log_space(seed, monkeypatch):
+    monkeypatch.setattr(product, "_SHARED", 1 << 12)
+    n, largest = ((6, 4), (14, 2), (9, 3))[seed % 3]
+    random = np.random.default_rng(seed)
+    sizes, scopes, tables, order = random_model(seed, n, (1.0, 20.0)[seed % 2], 0.2 * (seed % 4 == 1), largest, 2 * n)
+    scopes += [tuple(random.permutation(n)[: n - 1].tolist())]
+    tables += [random.normal(size=[sizes[v] for v in scopes[-1]])]
+    tree = BucketTree.build(sizes, scopes, order)
+    value, run = eliminated(sizes, scopes, tables, order, keep=True)
+    if value == -math.inf or run.wide:
+        return
+    for mine, theirs in zip(run.marginals(), tree.moments(tables)[2], strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+def test_marginals_ask_for_a_tree_that_keeps_its_messages():
+    _, run = eliminated(*random_model(0, 4, 1.0))
+    with pytest.raises(ValueError, match="keeps its messages"):
+        run.marginals()
+
+
 def test_a_chain_as_cold_as_can_be():
     """βJ = 300: Z = 2 (2 cosh 300)^(n−1); every table spans 600 nats, and no message may lose its small entry."""
     table = np.array([[300.0, -300.0], [-300.0, 300.0]])

@@ -5,8 +5,8 @@
 **Proves** log Z = the sum of the constants, up to rounding (stated); marginals by one reverse pass. **Cost** the sum of
 the joint tables along the order, exponential in its induced width. **Fails** by refusing, with the estimate, when the
 tables would not fit the memory or the time. Products of scaled numbers where their range allows, logs where it does
-not (`product.py`), so that zeros and huge ranges are harmless; marginals in log space. **Source** Dechter, *Bucket
-elimination* (1999); orders by min-fill and others (`ordering.py`).
+not (`product.py`), so that zeros and huge ranges are harmless. **Source** Dechter, *Bucket elimination* (1999); orders
+by min-fill and others (`ordering.py`).
 """
 
 import math
@@ -19,7 +19,7 @@ from calipers.core.answer import Answer, Belief, Grounds, Result, Side, exact_si
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
+from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
 from calipers.exact.product import ProductRun
@@ -59,14 +59,16 @@ class Elimination(AbstractMethod):
 
     def _whole(self, reduced: Reduced, tree: BucketTree, probes: list[tuple[int, ...]], plan: Plan) -> Answer:
         tables = [*reduced.model.log_tables(), *(np.zeros([tree.sizes[v] for v in s]) for s in probes)]
-        run = tree.run(tables) if plan.limits.beliefs else ProductRun(tree, tables)
-        value = run.forward()
+        run = ProductRun(tree, tables)
+        value, error, wide = run.forward(), run.error, run.wide
         belief = None
-        if isinstance(run, Run) and value > -math.inf:
-            run.backward()
-            belief = lift_belief(reduced, dict(zip(probes, run.marginals()[len(reduced.model.scopes) :], strict=True)))
+        if plan.limits.beliefs and value > -math.inf:
+            marginals = [] if wide else run.marginals()
+            del run  # its arena, before log space asks for one of its own
+            marginals = tree.moments(tables)[2] if wide else marginals
+            belief = lift_belief(reduced, dict(zip(probes, marginals[len(reduced.model.scopes) :], strict=True)))
         stats = {"log2_size": tree.log2_size, "cells": tree.cells, "bytes": tree.bytes}
-        return self._exact(reduced, tree, value, run.error, stats, plan, belief)
+        return self._exact(reduced, tree, value, error, stats, plan, belief)
 
     def _sliced(self, reduced: Reduced, tree: BucketTree, sliced: Slices, plan: Plan) -> Iterator[Answer]:
         """Slice by slice."""
@@ -106,7 +108,7 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     cost = order_cost(sizes, scopes + probes, order)
-    a_cell = 2.0 * SECONDS_PER_LOG_CELL if limits.beliefs else SECONDS_PER_CELL
+    a_cell = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL
     seconds, left = 2.0**cost.log2_total * a_cell, limits.seconds_left()
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
     if seconds > left:
