@@ -5,8 +5,8 @@ program's `log_scale`. Between two groups the vector is scaled by a power of two
 underflows either as long as `log_range`, a bound on the log of the ratio of two entries of the vector, stays below
 `MOST_RANGE`: two states of the frontier differ in weight by at most what its spins' own couplings and fields say.
 
-**Rounding.** All terms are positive, so relative errors do not grow: each step meets a factor (a product of at most
-MOST_NEAR + 2 exponentials), two products and a sum. With exponents of size c, each the sum of up to five terms, 12 + 16 c units cover it.
+**Rounding.** All terms are positive, so relative errors do not grow: each step meets a factor, two products and a sum.
+With exponents of size c, each the sum of up to five terms, 12 + 16 c units a step cover it.
 """
 
 import math
@@ -74,7 +74,7 @@ def with_fields(program: Program, couplings: np.ndarray, fields: np.ndarray) -> 
     exponents = np.zeros(ptr[-1])
     for i, step in enumerate(steps):
         h = fields[step.site] if step.field else 0.0
-        exponents[ptr[i] : ptr[i + 1]] = h + _SIGNS[len(step.near)] @ couplings[[e for _, e in step.near]]
+        exponents[ptr[i] : ptr[i + 1]] = h + SIGNS[len(step.near)] @ couplings[[e for _, e in step.near]]
     sizes = np.repeat(program.sizes, np.diff(ptr))
     factor = np.exp(np.stack([exponents - sizes, -exponents - sizes], axis=1))
     return program._replace(steps=program.steps._replace(factor=factor))
@@ -89,7 +89,8 @@ def _fall(step: Step, couplings: np.ndarray, fields: np.ndarray) -> float:
 
 def _cuts(steps: list[Step], falls: list[float]) -> Iterator[tuple[int, int]]:
     """Pairs (first, last) of the groups: few touched bits, not too many steps, no great fall of the entries."""
-    first, touched, fall, longest = 0, set(), 0.0, 0
+    first, fall, longest = 0, 0.0, 0
+    touched: set[int] = set()
     for i, step in enumerate(steps):
         more = touched | {step.slot, *(s for s, _ in step.near)}
         length = max(longest, step.bits)
@@ -138,7 +139,7 @@ def _keys(near: list[int]) -> int:
 
 
 # s = ±1 of d neighbours in each state of the key, shape (2^d, d)
-_SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in range(MOST_NEAR + 1)]
+SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in range(MOST_NEAR + 1)]
 
 
 def _log_range(steps: list[Step], strength: np.ndarray) -> float:

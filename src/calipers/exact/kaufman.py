@@ -10,7 +10,8 @@ reversed bonds: it exchanges parities, Z ∝ (A − B) + (C − D), and two such
 
 **Numerics** Nothing overflows and, but for two such lines, nothing cancels, at any temperature:
 
-    γ_r/2 = M + log(√q + √(q + e^{−2M})),    M = K′ + K*,    4q = (tanh K − e^{−2K′})² + (1 − e^{−4K′}) sech²K sin²(πr/2n)
+    γ_r/2 = M + log(√q + √(q + e^{−2M})),    M = K′ + K*
+    4q = (tanh K − e^{−2K′})² + (1 − e^{−4K′}) sech²K sin²(πr/2n)
     C ± D = C′ [e^x (1 ± τ) + e^{−x} (1 ∓ τ)],    x = m γ_0/2,    τ = Π_{r≠0} tanh(m γ_r/2),    C′ without r = 0
 
 with (2 sinh 2K)^½ e^{K*} = 2 cosh K and (2 sinh 2K)^½ e^{−K*} = 2 sinh K in every factor, and 1 − τ by log log 1/τ.
@@ -45,6 +46,20 @@ def torus_energy(shape: tuple[int, int], T: float, J: Couplings = 1.0) -> float:
 def torus_heat_capacity(shape: tuple[int, int], T: float, J: Couplings = 1.0) -> float:
     """∂⟨E⟩/∂T = β² ∂² log Z/∂β² of the whole torus (k_B = 1); arguments as of `torus_log_z`."""
     return _derivatives(shape, T, J)[1] / T**2
+
+
+def strip_correlation_length(width: int, T: float, J: Couplings = 1.0) -> float:
+    """ξ along an infinite strip of `width` ≥ 2 spins, periodic across; J along and across it, both positive.
+
+    1/ξ = log λ₀/λ₁ = ½ Σ_r (γ_{2r+1} − γ_{2r}), and 2 (K* − K′) for the infinite lattice above T_c.
+    """
+    K, L = (j / T for j in _checked((width, 1), T, J))
+    if not min(K, L) > 0 or width < 2:
+        raise ValueError(f"couplings must be positive and the width at least 2, but {J} and {width} came")
+    dual = math.atanh(math.exp(-2.0 * K))
+    sine = np.sin(np.pi * np.arange(1, 2 * width) / (2 * width)) ** 2
+    gamma = 2.0 * np.arcsinh(np.sqrt(np.sinh(L - dual) ** 2 + np.sinh(2.0 * L) * np.sinh(2.0 * dual) * sine))
+    return 1.0 / (math.fsum([*gamma[::2], *-gamma[1::2], -2.0 * (L - dual)]) / 2.0)
 
 
 def _checked(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, float]:
