@@ -64,7 +64,7 @@ def build_program(sweep: Sweep, edges: np.ndarray, couplings: np.ndarray, reach:
     sizes = np.array([reach[s.site] * s.field + sum(abs(couplings[e]) for _, e in s.near) for s in steps])
     return Program(
         sweep, numbers, tuple(groups), tuple(held), sizes, tuple(bits), scale,
-        2.0**-53 * (12.0 * len(steps) + 16.0 * scale), _log_range(steps, strength) + fall,
+        2.0**-53 * (12.0 * len(steps) + 16.0 * scale), _log_range(steps, couplings, reach, strength) + fall,
     )  # fmt: skip
 
 
@@ -142,13 +142,28 @@ def _keys(near: list[int]) -> int:
 SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in range(MOST_NEAR + 1)]
 
 
-def _log_range(steps: list[Step], strength: np.ndarray) -> float:
-    """The largest of Σ 2 (|field| + Σ |coupling|) over the spins of the frontier."""
-    now = most = 0.0
+def _log_range(steps: list[Step], couplings: np.ndarray, reach: np.ndarray, strength: np.ndarray) -> float:
+    """A bound on the log of the ratio of two entries: of the vector by what its spins met so far, of the dual by the rest.
+
+    **Arguments:** `strength` (n,), |field| + Σ |coupling| of each site.
+    """
+    met = np.zeros(len(reach))
+    holder: dict[int, int] = {}
+    past = whole = most = 0.0
     for step in steps:
         if step.kind in ("sum", "replace"):
-            now -= strength[step.old]
-        if step.kind in ("add", "replace"):
-            now += strength[step.site]
-        most = max(most, now)
+            past, whole = past - met[step.old], whole - strength[step.old]
+        if step.kind != "sum":
+            if step.kind != "multiply":
+                whole += strength[step.site]
+            links = [(holder[slot], e) for slot, e in step.near]
+            gain = reach[step.site] * step.field + sum(abs(couplings[e]) for _, e in links)
+            gain += abs(couplings[step.edge]) if step.kind == "replace" else 0.0
+            met[step.site] += gain
+            past += gain
+            for site, e in links:
+                met[site] += abs(couplings[e])
+                past += abs(couplings[e])
+            holder[step.slot] = step.site
+        most = max(most, past, whole - past)
     return 2.0 * float(most)
