@@ -24,7 +24,9 @@ def cylinder(rows: int, width: int, seed: int, field: float = 0.5, beta: float =
     """Random couplings on rows that are closed, open at both ends."""
     rng = np.random.default_rng(seed)
     sites = np.arange(rows * width).reshape(rows, width)
-    edges = [np.stack([sites.ravel(), np.roll(sites, -1, 1).ravel()], 1), np.stack([sites[:-1].ravel(), sites[1:].ravel()], 1)]  # fmt: skip
+    across = np.stack([sites.ravel(), np.roll(sites, -1, 1).ravel()], axis=1)
+    along = np.stack([sites[:-1].ravel(), sites[1:].ravel()], axis=1)
+    edges = [across, along]
     pairs = np.concatenate(edges)
     fields = field * rng.normal(size=rows * width)
     return Ising.from_arrays(pairs, rng.normal(size=len(pairs)), fields, beta)
@@ -116,7 +118,8 @@ def test_the_frontier_of_a_strip_is_its_width():
 
 
 def test_the_flip_saves_a_bit_of_a_torus_without_field():
-    sweeps = [frontier.best_sweep(25, Ising.square((5, 5)).edges, Ising.square((5, 5)).lattice, 30, f) for f in (False, True)]  # fmt: skip
+    magnet = Ising.square((5, 5))
+    sweeps = [frontier.best_sweep(25, magnet.edges, magnet.lattice, 30, free) for free in (False, True)]
     assert (sweeps[0].bits, sweeps[0].clamped) == (9, ())
     assert (sweeps[1].bits, len(sweeps[1].clamped)) == (8, 1)
 

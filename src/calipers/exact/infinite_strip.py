@@ -48,7 +48,7 @@ def infinite_strip(
     apply, scale = _operator(width, T, J, H, periodic)
     if width <= DENSE_WIDTH:
         values = np.linalg.eigvalsh(_dense(apply, width))
-        first, second = sorted(np.abs(values))[: -3 : -1]
+        first, second = sorted(np.abs(values))[:-3:-1]
         residual = 2.0**-52 * width
     elif H == 0.0:
         (first, first_rest), (second, second_rest) = (_leading(_in_sector(apply, sign), width) for sign in (1.0, -1.0))
