@@ -143,7 +143,7 @@ SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in
 
 
 def _log_range(steps: list[Step], couplings: np.ndarray, reach: np.ndarray, strength: np.ndarray) -> float:
-    """A bound on the log of the ratio of two entries: of the vector by what its spins met so far, of the dual by the rest.
+    """A bound on the log of the ratio of two entries: the vector's by what its spins met, the dual's by the rest.
 
     **Arguments:** `strength` (n,), |field| + Σ |coupling| of each site.
     """

@@ -3,10 +3,11 @@
     T = V^½ W V^½,   V = exp(Σ_y K_y s_y s_{y+1} + h s_y),   W = ⊗_y e^{K_x s_y s′_y}
     log Z/column = log λ₀,      ξ = 1/log(λ₀/|λ₁|),      torus: Z = tr T^l = Σ λ^l
 
-T is symmetric; it is applied in place by the kernels of the frontier sweep, w 2^w operations, and its leading eigenvalues come from
-Lanczos iteration; without a field λ₀ is sought among vectors even under the global flip, and λ₁ among odd ones. **Proves** nothing: the
-eigenvalues are as good as the residual says (an eigenvalue of a symmetric matrix lies within |Tv − λv|). **Cost** some
-tens of applications; below width 7, and for all eigenvalues, dense. **Source** Kramers & Wannier 1941; Nightingale 1976.
+T is symmetric; the kernels of the frontier sweep apply it in place, w 2^w operations, and its leading eigenvalues come
+from Lanczos iteration. Without a field λ₀ is sought among vectors even under the global flip, and λ₁ among odd ones.
+**Proves** nothing: eigenvalues are as good as the residual says (some eigenvalue of a symmetric matrix lies within
+|Tv − λv| of λ). **Cost** some tens of applications; below width 7, and for all eigenvalues, dense. **Source** Kramers &
+Wannier 1941; Nightingale 1976.
 """
 
 import math
@@ -40,8 +41,8 @@ def infinite_strip(
 ) -> InfiniteStrip:
     """A uniform square strip of infinite length.
 
-    **Arguments:** `width` w from 1 to 22 spins; `T` > 0; `J`, the coupling, or those along and across the strip; `H`, the
-    field; `periodic` across or open.
+    **Arguments:** `width`, from 1 to 22 spins; `T` > 0; `J`, the coupling, or those along and across the strip; `H`,
+    the field; `periodic` across or open.
 
     **Raises:** `ValueError` for a width or temperature out of range.
     """
@@ -66,7 +67,7 @@ def spectral_torus_log_z(
 ) -> float:
     """log Z, nats, of a uniform torus in a field, by every eigenvalue of its narrower side (at most 11 spins).
 
-    **Arguments:** `shape` (Lx, Ly), sides of at least 2 (double bonds at 2); others as `infinite_strip`, J along x and y.
+    **Arguments:** `shape` (Lx, Ly), sides of at least 2 (double bonds at 2); `J` along x and y; others as above.
     """
     x, y = (J, J) if isinstance(J, int | float) else J
     length, width = shape

@@ -2,8 +2,8 @@
 
     (f, f′, f″):   g(f) ↦ (g, g′ f′, g″ f′² + g′ f″)
 
-A formula written over a module `xp` with numpy's names gives numbers when xp is numpy, and numbers with both derivatives
-when xp is this module: exact up to rounding, and nothing to compile. Only what the closed forms need is here.
+A formula written over a module `xp` with numpy's names gives numbers when xp is numpy, and numbers with both
+derivatives when xp is this module: exact up to rounding, and nothing to compile. Only what closed forms need is here.
 """
 
 from typing import Any

@@ -1,10 +1,11 @@
 """The transfer matrix of square strips in JAX: log Z as a plain differentiable function, in batches.
 
-    log Z(across, along, fields):   v ← e^{Σ_y h_y s_y + Σ_y K_y s_y s_{y+1}} Π_y [Σ_{o_y} e^{L_y s_y o_y}] v,   row by row
+    v ← e^{Σ_y h_y s_y + Σ_y K_y s_y s_{y+1}} Π_y [Σ_{o_y} e^{L_y s_y o_y}] v,   row by row
 
 `jax.grad` gives every moment, `jax.hessian` every covariance of two of them, `jax.vmap` a batch of couplings or
-temperatures. **Proves** nothing: it carries no rounding bar; `TransferMatrix` does. **Cost** w 2^w a row, and as much memory;
-rows are computed again on the way back. **Fails** to be of use beyond widths of about 12. **Source** Kramers & Wannier 1941.
+temperatures. **Proves** nothing: it carries no rounding bar; `TransferMatrix` does. **Cost** w 2^w a row, and as much
+memory; rows are computed again on the way back. **Fails** to be of use beyond widths of about 12. **Source** Kramers &
+Wannier 1941.
 """
 
 from typing import NamedTuple
@@ -72,14 +73,16 @@ def strip_log_z(across: jax.Array, along: jax.Array, fields: jax.Array) -> jax.A
         total = vector.sum()
         return vector / total, top + jnp.log(total)
 
+    def exchange(vector: jax.Array, link: jax.Array) -> tuple[jax.Array, None]:
+        """Sums out the spin of the highest bit and adds the new one as the lowest; after w times bits are in place."""
+        like, unlike = jnp.exp(link - jnp.abs(link)), jnp.exp(-link - jnp.abs(link))
+        up, down = vector.reshape(2, -1)
+        return jnp.stack([like * up + unlike * down, unlike * up + like * down], axis=1).ravel(), None
+
     @jax.checkpoint
     def row(vector: jax.Array, here: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         bonds, links, field = here
-        for y in range(width):
-            like, unlike = jnp.exp(links[y] - jnp.abs(links[y])), jnp.exp(-links[y] - jnp.abs(links[y]))
-            old = vector.reshape(-1, 2, 2**y)
-            vector = jnp.stack([like * old[:, 0] + unlike * old[:, 1], unlike * old[:, 0] + like * old[:, 1]], axis=1)
-            vector = vector.reshape(-1)
+        vector, _ = jax.lax.scan(exchange, vector, links[::-1])
         vector, taken = weigh(vector, bonds, field)
         return vector, taken + jnp.abs(links).sum()
 
