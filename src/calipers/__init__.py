@@ -42,7 +42,9 @@ _HOMES = {
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
+    "calipers.bounds.region_bethe": ("RegionBethe",),
     "calipers.bounds.strips": ("Strips",),
+    "calipers.bounds.structured_mean_field": ("StructuredMeanField",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }

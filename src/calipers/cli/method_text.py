@@ -20,7 +20,9 @@ METHODS = {
     "Tangent": "calipers.bounds.tangent",
     "MiniBucket": "calipers.bounds.mini_bucket",
     "Pairs": "calipers.bounds.pairs",
+    "RegionBethe": "calipers.bounds.region_bethe",
     "Strips": "calipers.bounds.strips",
+    "StructuredMeanField": "calipers.bounds.structured_mean_field",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
 
