@@ -57,7 +57,9 @@ _HOMES = {
     "calipers.bounds.proposal": ("ImportanceSampling",),
     "calipers.bounds.clamping": ("Clamping",),
     "calipers.bounds.search": ("Search",),
+    "calipers.bounds.region_bethe": ("RegionBethe",),
     "calipers.bounds.strips": ("Strips",),
+    "calipers.bounds.structured_mean_field": ("StructuredMeanField",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }

@@ -27,7 +27,9 @@ METHODS = {
     "Search": "calipers.bounds.search",
     "Clamping": "calipers.bounds.clamping",
     "TransferMatrix": "calipers.exact.transfer_matrix",
+    "RegionBethe": "calipers.bounds.region_bethe",
     "Strips": "calipers.bounds.strips",
+    "StructuredMeanField": "calipers.bounds.structured_mean_field",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
 
