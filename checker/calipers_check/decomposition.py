@@ -60,8 +60,8 @@ def check_evidence(restricted: Restricted) -> None:
 
 def _check_nothing_possible_dropped(restricted: Restricted, left: list[np.ndarray]) -> None:
     kept = [set(states) for states in restricted.kept]
-    dropped = [(v, s) for v, states in enumerate(left) for s in np.flatnonzero(states).tolist() if s not in kept[v]]
-    for v, states in enumerate(shave(restricted.model, left, dropped) if dropped else left):
+    doubtful = [(v, s) for v, mark in enumerate(left) for s in np.flatnonzero(mark).tolist() if s not in kept[v]]
+    for v, states in enumerate(shave(restricted.model, left, doubtful) if doubtful else left):
         dropped = states.copy()
         dropped[restricted.kept[v]] = False
         if dropped.any():
@@ -181,8 +181,8 @@ def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
     for held in {restricted.scope(a) for v in scope for a in restricted.touching.get(v, [])}:
         inner = tuple(v for v in held if v in scope)
         zeros = _zeros_inside(restricted, held).reshape([restricted.sizes[v] for v in held])
-        zeros = zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope))
-        found |= np.array(expand(Table(inner, zeros.ravel().tolist()), scope, restricted.sizes), bool)
+        always = np.all(zeros, axis=tuple(i for i, v in enumerate(held) if v not in scope))
+        found |= np.array(expand(Table(inner, always.ravel().tolist()), scope, restricted.sizes), bool)
     return found
 
 

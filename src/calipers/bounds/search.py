@@ -17,7 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from calipers.bounds.frontier import Frontier, cells, needed
-from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised, prepare
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.sweeps import build_tree, optimised, prepare
+from calipers.bounds.tournament import best_of
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
@@ -63,8 +65,7 @@ class Search(AbstractMethod):
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         begun = time.monotonic()
-        first = MiniBucket(min(4, self.ibound or 4), 3, self.orders)
-        order = first.best_order(reduced, limits)
+        order = best_of(reduced, self.orders, self.ibound, limits)
         ibound = self.ibound if self.ibound is not None else 4
         while True:
             method = MiniBucket(ibound, self.sweeps, self.orders)
