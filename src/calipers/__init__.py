@@ -52,6 +52,8 @@ _HOMES = {
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("AnnealedImportance", "annealed_upper"),
+    "calipers.bounds.clamping": ("Clamping",),
+    "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
     "calipers.bounds.proposal": ("ImportanceSampling",),
