@@ -17,15 +17,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from calipers.bounds.masks import with_masks
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree, Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import adjacency, greedy_orders
-from calipers.models.reduction import Reduced, as_reduced
+from calipers.exact.probing import sharpened
+from calipers.models.reduction import Reduced
 
 _TRIAL_IBOUND = 4  # at which orders are compared
 
@@ -55,7 +56,7 @@ class MiniBucket(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; orders are tried and trees built one size at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing" if self.ibound is None else f"2^{self.ibound + 1}"
         text = f"Weighted mini-buckets over {reduced.model.n} variables, {size} tables, {self.sweeps} sweeps a size."
         return Plan(text, reduced, limits=limits)
@@ -68,7 +69,7 @@ class MiniBucket(AbstractMethod):
             return
         best, order = math.inf, None
         for candidate in self._orders(reduced, plan.limits):
-            for value, answer in self._sweep(reduced, build_tree(reduced, candidate, self._trial_size()), 3, plan):
+            for value, answer in self._sweep(reduced, prepare(reduced, candidate, self._trial_size()), 3, plan):
                 yield answer
                 if value < best:
                     best, order = value, candidate
@@ -77,9 +78,9 @@ class MiniBucket(AbstractMethod):
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
                 return
-            if self.ibound is None and 2 * tree.cells * SECONDS_PER_CELL > plan.limits.seconds_left():
+            if self.ibound is None and 2 * tree.cells * SECONDS_PER_LOG_CELL > plan.limits.seconds_left():
                 return
-            for _, answer in self._sweep(reduced, tree, self.sweeps, plan):
+            for _, answer in self._sweep(reduced, prepare(reduced, order, ibound), self.sweeps, plan):
                 yield answer
             if not tree.split:
                 return
@@ -88,8 +89,7 @@ class MiniBucket(AbstractMethod):
         """The order with the least bound at a small size."""
         found = []
         for order in self._orders(reduced, limits):
-            run = build_tree(reduced, order, self._trial_size()).run(list(reduced.model.log_tables()))
-            found.append((optimised(run, 3), order))
+            found.append((optimised(prepare(reduced, order, self._trial_size()), 3), order))
         return min(found, key=lambda pair: pair[0])[1]
 
     def _trial_size(self) -> int:
@@ -106,9 +106,8 @@ class MiniBucket(AbstractMethod):
         """The i-bounds to climb."""
         yield from itertools.count(_TRIAL_IBOUND, 2) if self.ibound is None else (self.ibound,)
 
-    def _sweep(self, reduced: Reduced, tree: BucketTree, sweeps: int, plan: Plan) -> Iterator[tuple[float, Answer]]:
+    def _sweep(self, reduced: Reduced, run: Run, sweeps: int, plan: Plan) -> Iterator[tuple[float, Answer]]:
         """Sweeps over one tree; yields each improvement with its bound."""
-        run = tree.run(list(reduced.model.log_tables()))
         best = math.inf
         for sweep, value in enumerate(improve(run, sweeps)):
             if value < best - 1e-7 or value == -math.inf:
@@ -132,6 +131,12 @@ class MiniBucket(AbstractMethod):
 def build_tree(reduced: Reduced, order: np.ndarray, ibound: int) -> BucketTree:
     """The mini-bucket tree of the reduced model at this i-bound."""
     return BucketTree.build(reduced.model.domains, list(reduced.model.scopes), order, max_cells=2.0 ** (ibound + 1))
+
+
+def prepare(reduced: Reduced, order: np.ndarray, ibound: int) -> Run:
+    """A run over that tree, with the masks of factors that have zeros."""
+    tree, masks = with_masks(reduced.model, build_tree(reduced, order, ibound))
+    return tree.run([*reduced.model.log_tables(), *masks])
 
 
 def improve(run: Run, sweeps: int) -> Iterator[float]:
@@ -173,18 +178,22 @@ def optimised(run: Run, sweeps: int) -> float:
 
 def snapshot(reduced: Reduced, run: Run) -> Any:
     """A function that writes the witness of the run as it stands now."""
-    tree, weights, shifts = run.tree, run.weights.copy(), run.shifts.copy()
-    return lambda: Decomposition(reduced.states, tuple(_buckets(reduced, tree, weights, shifts)))
+    tree, weights, shifts, own = run.tree, run.weights.copy(), run.shifts.copy(), len(reduced.members)
+    masks = run.tables(own)
+    return lambda: Decomposition(reduced.states, tuple(_buckets(reduced, tree, weights, shifts, masks)))
 
 
-def _buckets(reduced: Reduced, tree: BucketTree, weights: np.ndarray, shifts: np.ndarray) -> Iterator[Bucket]:
-    """The mini-buckets in the original model's variables and factor numbers."""
-    name = reduced.variables.tolist()
+def _buckets(
+    reduced: Reduced, tree: BucketTree, weights: np.ndarray, shifts: np.ndarray, masks: list[np.ndarray]
+) -> Iterator[Bucket]:
+    """The mini-buckets in the original model's variables and factor numbers; masks are extra tables."""
+    name, own = reduced.variables.tolist(), len(reduced.members)
     place, at = 0, 0
     for group, common, size in zip(tree.groups, tree.common, tree.shift_size, strict=True):
         scope, shape = tuple(name[v] for v in common), [int(tree.sizes[v]) for v in common]
         for bucket in group:
-            extra = ((scope, shifts[at : at + size].reshape(shape)),) if size else ()
-            factors = tuple(f for a in bucket.tables for f in reduced.members[a])
-            yield Bucket(name[bucket.variable], float(weights[place]), factors, extra, int(tree.parents[place]))
+            extra = [(scope, shifts[at : at + size].reshape(shape))] if size else []
+            extra += [(tuple(name[v] for v in tree.scopes[a]), masks[a - own]) for a in bucket.tables if a >= own]
+            factors = tuple(f for a in bucket.tables if a < own for f in reduced.members[a])
+            yield Bucket(name[bucket.variable], float(weights[place]), factors, tuple(extra), int(tree.parents[place]))
             place, at = place + 1, at + size

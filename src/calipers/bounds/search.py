@@ -17,15 +17,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from calipers.bounds.frontier import Frontier, cells, needed
-from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised
+from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised, prepare
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import Run
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.kernels import ULP
+from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import Reduced, as_reduced, components
+from calipers.models.reduction import Reduced, components
 
 _EXPANSIONS = 20_000  # between two looks at the clock and the signals, to begin with
 _SEARCH_FIRST = 0.3  # seconds of search before larger tables are thought of
@@ -50,7 +51,7 @@ class Search(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; orders are tried and trees built one size at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing" if self.ibound is None else f"2^{self.ibound + 1}"
         text = f"Best-first search over mini-buckets of {reduced.model.n} variables, {size} tables."
         return Plan(text, reduced, limits=limits)
@@ -67,11 +68,10 @@ class Search(AbstractMethod):
         ibound = self.ibound if self.ibound is not None else 4
         while True:
             method = MiniBucket(ibound, self.sweeps, self.orders)
-            tree = build_tree(reduced, order, ibound)
-            run = tree.run(list(reduced.model.log_tables()))
+            run = prepare(reduced, order, ibound)
             value = optimised(run, self.sweeps)
             yield method.answer(reduced, run, value, self.sweeps, plan)
-            if not tree.split or value == -math.inf:
+            if not run.tree.split or value == -math.inf:
                 return
             spent = time.monotonic() - begun
             larger = None if self.ibound is not None else self._larger(reduced, order, ibound, spent, limits)

@@ -23,6 +23,7 @@ METHODS = {
     "Search": "calipers.bounds.search",
     "Clamping": "calipers.bounds.clamping",
     "TransferMatrix": "calipers.exact.transfer_matrix",
+    "Strips": "calipers.bounds.strips",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
 

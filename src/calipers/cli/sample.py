@@ -32,9 +32,9 @@ _COUNT, _METHOD = 1000, "elimination"
 
 
 class Job(NamedTuple):
-    """What was asked for: `count` samples, or the `best` most probable configurations."""
+    """What was asked for: `wanted` samples, or the `best` most probable configurations."""
 
-    count: int
+    wanted: int
     best: int | None
     method: Any
     limits: Any
@@ -122,7 +122,7 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
         return Drawn(None, {}, None, "impossible", f"there is nothing to sample: {nothing}")
     parts = [np.zeros((0, model.n), state_type(model))]
     with interrupts.stops():
-        for part in draws(found, model.n, job.count, generator(seed=job.seed), job.limits.deadline):
+        for part in draws(found, model.n, job.wanted, generator(seed=job.seed), job.limits.deadline):
             parts.append(part)
     states = np.concatenate(parts)
     short = "interrupted" if interrupts.asked else "time"
@@ -132,7 +132,7 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
         "effective_size": float(len(states)),
         "method": repr(job.method),
     }
-    return Drawn(states, about, found.answer, "exact" if len(states) == job.count else short)
+    return Drawn(states, about, found.answer, "exact" if len(states) == job.wanted else short)
 
 
 def _best(job: Job, model: Any, interrupts: Interrupts) -> Drawn:

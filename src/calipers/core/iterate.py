@@ -157,7 +157,7 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
 
     def turned(side: Side, sign: float) -> Side:
         value = outward(weight - side.value, 2.0**-50 * (abs(weight) + abs(side.value)), sign)
-        return Side(value, side.grounds, side.delta, side.method, reason=side.reason)
+        return Side(value, side.grounds, side.delta, side.method, reason=side.reason, look=side.look)
 
     if weight == -math.inf:
         lower = upper = Side(-math.inf, Grounds.EXACT, method=repr(method))
@@ -170,4 +170,5 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
         result=answer.result,
         stats=answer.stats,
         plan=answer.plan,
+        spent=answer.spent,
     )

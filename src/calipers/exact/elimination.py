@@ -1,11 +1,12 @@
 """Variable elimination: log Z exactly, by summing out one variable after another.
 
-    λ_v(rest) = log Σ_{x_v} exp(Σ tables and messages that contain v)
+    λ_v(rest) = Σ_{x_v} Π tables and messages that contain v
 
 **Proves** log Z = the sum of the constants, up to rounding (stated); marginals by one reverse pass. **Cost** the sum of
 the joint tables along the order, exponential in its induced width. **Fails** by refusing, with the estimate, when the
-tables would not fit the memory or the time. In log space, so that zeros and huge ranges are harmless. **Source**
-Dechter, *Bucket elimination* (1999); orders by min-fill and others (`ordering.py`).
+tables would not fit the memory or the time. Products of scaled numbers where their range allows, logs where it does
+not (`product.py`), so that zeros and huge ranges are harmless; marginals in log space. **Source** Dechter, *Bucket
+elimination* (1999); orders by min-fill and others (`ordering.py`).
 """
 
 import math
@@ -18,16 +19,17 @@ from calipers.core.answer import Answer, Belief, Grounds, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order
+from calipers.exact.product import ProductRun
 from calipers.models.reduction import Reduced, as_reduced
 
-SECONDS_PER_CELL = 2e-8  # measured on one 2026 core, items and exponentials included; only plans depend on it
+SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
 
 
 class Elimination(AbstractMethod):
-    """Exact log Z by bucket elimination in log space.
+    """Exact log Z by bucket elimination.
 
     **Arguments:** `order_seconds`, how long to look for a good elimination order.
 
@@ -50,14 +52,15 @@ class Elimination(AbstractMethod):
         if reduced.log_constant == -math.inf:
             yield _impossible(repr(self), plan)
             return
-        run = tree.run([*reduced.model.log_tables(), *(np.zeros([tree.sizes[v] for v in s]) for s in probes)])
+        tables = [*reduced.model.log_tables(), *(np.zeros([tree.sizes[v] for v in s]) for s in probes)]
+        run = tree.run(tables) if plan.limits.beliefs else ProductRun(tree, tables)
         value = run.forward() + reduced.log_constant
         error = run.error + reduced.error + ULP * abs(value)
         if value == -math.inf:
             yield _impossible(repr(self), plan)
             return
         belief = None
-        if plan.limits.beliefs:
+        if isinstance(run, Run):
             run.backward()
             belief = lift_belief(reduced, dict(zip(probes, run.marginals()[len(reduced.model.scopes) :], strict=True)))
         lower, upper = exact_sides(value, error, repr(self), lambda: elimination_witness(reduced, tree))
@@ -72,7 +75,7 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     cost = order_cost(sizes, scopes + probes, order)
-    seconds = 2.0**cost.log2_total * SECONDS_PER_CELL
+    seconds = 2.0**cost.log2_total * (2.0 * SECONDS_PER_LOG_CELL if limits.beliefs else SECONDS_PER_CELL)
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
     if 8.0 * 2.0 ** (cost.log2_largest - 1) > limits.memory:
         raise Refusal(f"elimination needs too much memory: {largest}, {limits.memory / 1e9:.2g} GB allowed")

@@ -104,7 +104,7 @@ def as_magnet(model: AbstractDiscreteModel) -> Ising:
     try:
         return Ising.from_factor_graph(model.factor_graph())
     except ValueError as reason:
-        raise Refusal(f"transfer matrices are for Ising magnets: {reason}") from reason
+        raise Refusal(f"this method is for Ising magnets: {reason}") from reason
 
 
 def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix = TransferMatrix()) -> np.ndarray:
