@@ -85,7 +85,7 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
     if tree.bytes > limits.memory:
         raise Refusal(f"elimination needs {tree.bytes / 1e9:.3g} GB ({largest}); {limits.memory / 1e9:.3g} GB allowed")
     text = f"Eliminate {len(sizes)} variables exactly: {largest}, {tree.bytes / 1e6:.3g} MB."
-    return Plan(text, (reduced, tree, probes), tree.log2_size, tree.cells, tree.bytes, limits)
+    return Plan(text, (reduced, tree, probes), tree.log2_size, tree.cells, tree.bytes, limits, seconds)
 
 
 def _impossible(method: str, plan: Plan) -> Answer:

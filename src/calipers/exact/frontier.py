@@ -80,7 +80,7 @@ def best_sweep(n: int, edges: np.ndarray, lattice: Lattice | None, most_bits: in
     for order in orders(n, edges, lattice):
         kept, clamped = clamp(n, edges, order, most_bits, free)
         bits = frontier_bits(n, edges, kept)[0]
-        passes = 2.0 ** max(0, len(clamped) - free)
+        passes = 2.0 ** min(max(0, len(clamped) - free), 500)
         choices.append((passes * np.exp2(bits.astype(float)).sum(), int(bits.max(initial=0)), len(choices), kept, clamped))
     cost, _, _, kept, clamped = min(choices, key=lambda c: c[:3])
     steps = list(lay_out(n, edges, kept))

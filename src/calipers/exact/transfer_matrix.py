@@ -58,7 +58,7 @@ class TransferMatrix(AbstractMethod):
         room = max(1, min(self.most_bits, math.floor(math.log2(max(limits.memory / (8.0 * vectors), 2.0)))))
         sweep = best_sweep(magnet.n, magnet.edges, magnet.lattice, room, not magnet.fields.any())
         work = BACKWARD + 1.0 if limits.beliefs else 1.0
-        passes = 2.0 ** max(0, len(sweep.clamped) - (not magnet.fields.any()))
+        passes = 2.0 ** min(max(0, len(sweep.clamped) - (not magnet.fields.any())), 500)
         seconds = work * (sweep.cells * SECONDS_PER_CELL + passes * len(sweep.order) * SECONDS_PER_STEP)
         size = f"vectors of 2^{sweep.bits}, {passes:.3g} pass(es), about {seconds:.2g} s"
         if seconds > limits.seconds_left():
@@ -72,7 +72,7 @@ class TransferMatrix(AbstractMethod):
                 f"weights of frontier states may differ by e^{built.program.log_range:.0f}, more than float64 holds "
                 f"(e^{MOST_RANGE:.0f}); use Elimination(), which works in log space"
             )
-        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits)
+        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits, seconds)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
