@@ -17,7 +17,7 @@ graphical models* (2015); Waudby-Smith & Ramdas (2023).
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from calipers.bounds.frontier import Frontier
 from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised
 from calipers.bounds.proposal_pilot import FOREVER, Pilot, Tally, take_pilot
 from calipers.bounds.proposal_tables import Proposal
+from calipers.bounds.search import joined
 from calipers.bounds.search_kernels import EXPANDED
 from calipers.bounds.strata import Strata
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides
@@ -102,7 +103,7 @@ class ImportanceSampling(AbstractMethod):
             pilot = take_pilot(Strata(Proposal(run, math.fsum(run.shed))), seed, limits.gap)
         assert pilot is not None
         if self.search:
-            pilot = self._searched(pilot, run, seed, limits)
+            pilot = yield from self._searched(reduced, pilot, run, plan, seed)
         yield from self._sample(reduced, pilot, plan, seed)
 
     def _sizes(self) -> tuple[int, ...]:
@@ -144,21 +145,23 @@ class ImportanceSampling(AbstractMethod):
         fits = 2.5 * tree.bytes < limits.memory and cost < 0.25 * limits.seconds_left()
         return fits and cost < 0.5 * pilot.seconds(self.samples)
 
-    def _searched(self, pilot: Pilot, run: Run, seed: int, limits: Limits) -> Pilot:
-        """The best pilot of some on the frontiers of longer and longer searches, as long as that pays."""
+    def _searched(
+        self, reduced: Reduced, pilot: Pilot, run: Run, plan: Plan, seed: int
+    ) -> Generator[Answer, None, Pilot]:
+        """Deterministic sides of longer and longer searches, as long as that pays; returns the best pilot."""
+        proposal, limits = pilot.strata.proposal, plan.limits
         if pilot.seconds(self.samples) < _CHEAP or run.tree.sizes.max() > 256:
             return pilot
-        proposal = pilot.strata.proposal
-        memory = min(0.2 * limits.memory, 1e9)
-        frontier = Frontier(run, proposal.needed, proposal.log_bound, memory=memory)
+        frontier = Frontier(run, proposal.needed, proposal.log_bound, memory=min(0.2 * limits.memory, 1e9))
         expansions, spent, best = _EXPANSIONS, 0.0, pilot
         while spent < min(0.2 * limits.seconds_left(), 0.5 * best.seconds(self.samples)) and not frontier.done:
             began = time.monotonic()
             frontier.grow(expansions)
-            found = take_pilot(Strata(proposal, frontier), seed, limits.gap)
+            yield joined(reduced, [frontier], 0.0, run.error, repr(self), {}, plan)
+            if not frontier.done:
+                found = take_pilot(Strata(proposal, frontier), seed, limits.gap)
+                best = min(found, best, key=lambda p: p.seconds(self.samples))
             spent += time.monotonic() - began
-            if found.seconds(self.samples) < best.seconds(self.samples):
-                best = found
             expansions = int(1.5 * frontier.prefixes.counts[EXPANDED])
         return best
 
