@@ -18,8 +18,9 @@ import numpy as np
 
 from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, optimised
+from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.search import joined, unchanged_by_flips
+from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
