@@ -52,6 +52,12 @@ def test_frequencies_of_the_zoo(example):
     check_frequencies(example.model, found.states, listed(example.model))
 
 
+@pytest.mark.parametrize("example", [m for m in SMALL if isinstance(m.model, cal.Ising)], ids=lambda m: m.name)
+def test_frequencies_of_the_zoo_by_transfer_matrix(example):
+    states = cal.sample(example.model, COUNT, seed=1, method=cal.TransferMatrix()).states
+    check_frequencies(example.model, states, listed(example.model))
+
+
 @given(graph=factor_graphs(), seed=st.integers(0, 2**63 - 1))
 def test_frequencies_of_random_graphs(graph, seed):
     listing = listed(graph)
