@@ -38,6 +38,7 @@ _HOMES = {
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
     "calipers.exact.planar": ("Planar",),
+    "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
