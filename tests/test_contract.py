@@ -17,6 +17,7 @@ METHODS = [
     cal.TransferMatrix(threads=1),
     cal.TransferMatrix(most_bits=2),
     cal.ClosedForm(),
+    cal.Planar(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),

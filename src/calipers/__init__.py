@@ -48,6 +48,7 @@ _HOMES = {
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.transfer_matrix": ("TransferMatrix",),
     "calipers.exact.planar": ("Planar",),
+    "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
