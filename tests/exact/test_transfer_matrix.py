@@ -196,9 +196,10 @@ def test_samples_of_vectors_longer_than_a_block():
 
 
 def test_limits_are_kept_and_said():
-    magnet = Ising.square((40, 40), field=0.1, beta=0.4, periodic=False)
-    with pytest.raises(Refusal, match=r"would not finish in time: vectors of 2\^28"):
-        cal.TransferMatrix().plan(magnet, Limits(deadline=0.0))
+    with pytest.raises(Refusal, match=r"the frontier has 40 spins; vectors of 2\^28 are allowed"):
+        cal.TransferMatrix().plan(Ising.square((40, 40), field=0.1, periodic=False))
+    with pytest.raises(Refusal, match=r"would not finish in time: vectors of 2\^15"):
+        cal.TransferMatrix().plan(Ising.square((8, 8), field=0.1, beta=0.4), Limits(deadline=0.0))
     with pytest.raises(Refusal, match="use Elimination"):
         cal.TransferMatrix().plan(Ising.square((4, 4), beta=1000.0))
     with pytest.raises(ValueError, match="most_bits"):
