@@ -21,6 +21,13 @@ METHODS = [
     cal.Tangent(width=2, sweeps=10),
     cal.Tangent(width=4, starts=1),
     cal.Pairs(steps=8),
+    cal.Strips(width=4, steps=10),
+    cal.Strips(steps=6),
+    cal.StructuredMeanField(width=2, starts=2),
+    cal.StructuredMeanField(starts=2),
+    cal.RegionBethe(width=1),
+    cal.RegionBethe(),
+    cal.LogDeterminant(steps=8),
     cal.Auto(),
 ]
 

@@ -40,6 +40,7 @@ _HOMES = {
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
+    "calipers.bounds.log_determinant": ("LogDeterminant",),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
     "calipers.bounds.region_bethe": ("RegionBethe",),

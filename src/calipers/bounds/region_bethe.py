@@ -2,9 +2,9 @@
 
     log Z ≥ Σ_b [H(Q_b) + ⟨θ_b⟩] + Σ_{ij left over} [H(p_ij) − H(m_i) − H(m_j) + βJ_ij ⟨s_i s_j⟩]
 
-The blocks b are the large factors of a factor graph, the edges between them its small ones; this is its Bethe functional
-at pseudo-marginals that agree on every site: Q_b under any further fields fixes m_i, and p_ij is any table with
-marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both signs
+The blocks b are the large factors of a factor graph, the edges between them its small ones; this is its Bethe
+functional at pseudo-marginals that agree on every site: Q_b under any further fields fixes m_i, and p_ij is any table
+with marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both signs
 are allowed when flips of spins make them so. The fields are those of belief propagation between blocks: every iterate
 is a bound. **Cost** 2^width entries a site and sweep. **Fails** by refusing frustrated models. **Source** Ruozzi, *The
 Bethe partition function of log-supermodular graphical models* (2012), Theorem 3.5; Yedidia, Freeman & Weiss 2005.

@@ -25,6 +25,7 @@ from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
+_IDLE = 3  # rounds of starts without progress, after which a search ends
 _LEAST = 3  # starts for which there must be time before blocks are made wider
 
 
@@ -65,15 +66,18 @@ class StructuredMeanField(AbstractMethod):
             if blocks is not None and not _fits(model, width, slower, plan.limits):
                 break
             began, blocks, at = time.monotonic(), Blocks(model, *blocks_of(model, width, cut=True)), width
-            for best in self._search(blocks, best, random, self.starts):
+            for better in self._search(blocks, best, random, self.starts):
+                best = better
                 yield self._answer(blocks, at, best, plan)
             if not len(blocks.left):
                 return
             slower = (time.monotonic() - began) / (_seconds(model, width) * self.starts)
         assert blocks is not None
-        while self.width is None and math.isfinite(plan.limits.deadline):
+        idle = 0
+        while self.width is None and math.isfinite(plan.limits.deadline) and idle < _IDLE:
+            idle += 1
             for better in self._search(blocks, best, random, self.starts):
-                best = better
+                idle, best = 0, better
                 yield self._answer(blocks, at, best, plan)
 
     def _widths(self, model: Ising) -> Iterator[int]:
