@@ -54,6 +54,7 @@ _HOMES = {
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
+    "calipers.bounds.log_determinant": ("LogDeterminant",),
     "calipers.bounds.annealed": ("AnnealedImportance", "annealed_upper"),
     "calipers.bounds.clamping": ("Clamping",),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
