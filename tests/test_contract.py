@@ -13,6 +13,7 @@ from calipers.testing import check_method, check_model
 METHODS = [
     cal.Enumeration(),
     cal.Elimination(),
+    cal.ModelCounting(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),

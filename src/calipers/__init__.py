@@ -34,6 +34,7 @@ _HOMES = {
     "calipers.io.spec": ("from_spec",),
     "calipers.io.uai": ("read_uai",),
     "calipers.io.uai_writer": ("write_uai",),
+    "calipers.exact.counting": ("ModelCounting",),
     "calipers.exact.differentiable": ("log_partition", "moments"),
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
