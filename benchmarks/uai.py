@@ -2,8 +2,8 @@
 
 usage: python benchmarks/uai.py FOLDER SECONDS [NAME ...] [--method "Search()"] [--out uai.jsonl]
 
-FOLDER holds MANIFEST.tsv (name, file, ref_log_Z). A row that `--out` has already, for the same name, method and seconds,
-is skipped; a bracket that excludes the reference (by more than its six digits) is flagged "wrong".
+FOLDER holds MANIFEST.tsv (name, file, ref_log_Z). A row that `--out` has already, for the same name, method and
+seconds, is skipped; a bracket that excludes the reference (by more than its six digits) is flagged "wrong".
 """
 
 import argparse
