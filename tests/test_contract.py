@@ -18,6 +18,7 @@ METHODS = [
     cal.TransferMatrix(most_bits=2),
     cal.ClosedForm(),
     cal.Planar(),
+    cal.ModelCounting(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),

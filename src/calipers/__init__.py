@@ -40,6 +40,7 @@ _HOMES = {
     "calipers.exact.cumulants": ("cumulants",),
     "calipers.exact.closed_form": ("ClosedForm",),
     "calipers.exact.density_of_states": ("density_of_states", "torus_density_of_states"),
+    "calipers.exact.counting": ("ModelCounting",),
     "calipers.exact.differentiable": ("log_partition", "moments"),
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
