@@ -14,6 +14,9 @@ from calipers.testing import check_method, check_model
 METHODS = [
     cal.Enumeration(),
     cal.Elimination(),
+    cal.TransferMatrix(threads=1),
+    cal.TransferMatrix(most_bits=2),
+    cal.ClosedForm(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),

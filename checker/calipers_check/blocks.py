@@ -18,7 +18,7 @@ from calipers_check.witness import Block
 
 
 class Trial:
-    """Which factor lies where: `inside[b]` those of block b, `across` the others, `constant` those without variables."""
+    """Which factors lie where: `inside[b]` those of block b, `across` the others; `constant`, those of no variable."""
 
     def __init__(self, restricted: Restricted, blocks: list[Block]):
         self.restricted = restricted

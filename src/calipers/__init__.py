@@ -9,12 +9,14 @@ Names are looked up when they are first asked for: importing `calipers` imports 
 
 import dataclasses
 import importlib
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calipers.core.answer import Answer
     from calipers.core.method import AbstractMethod
     from calipers.core.model import AbstractModel
+    from calipers.io.certificate import Certificate
 
 __version__ = "0.1.0"
 
@@ -51,11 +53,19 @@ _HOMES = {
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("AnnealedImportance", "annealed_upper"),
     "calipers.bounds.clamping": ("Clamping",),
+    "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
+    "calipers.bounds.mini_bucket": ("MiniBucket",),
+    "calipers.bounds.pairs": ("Pairs",),
+    "calipers.bounds.proposal": ("ImportanceSampling",),
+    "calipers.bounds.clamping": ("Clamping",),
+    "calipers.bounds.clamping": ("Clamping",),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
     "calipers.bounds.proposal": ("ImportanceSampling",),
     "calipers.bounds.search": ("Search",),
+    "calipers.bounds.region_bethe": ("RegionBethe",),
     "calipers.bounds.strips": ("Strips",),
+    "calipers.bounds.structured_mean_field": ("StructuredMeanField",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }
@@ -65,21 +75,30 @@ _ROOMS = ("plots", "testing", "zoo")  # modules, not names in one
 __all__ = ["__version__", "log_prob", "log_z", *_WHERE, *_ROOMS]
 
 
-def log_z(model: "AbstractModel", method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
+def log_z(
+    model: "AbstractModel",
+    method: "AbstractMethod | None" = None,
+    *,
+    resume: "Certificate | str | PathLike[str] | None" = None,
+    **limits: Any,
+) -> "Answer":
     """Brackets log Z of `model`, by `Auto()` unless told otherwise.
 
-    **Arguments:** `model`; `method`; `limits`, as in `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`,
-    `memory`, `beliefs`, `key`.
+    **Arguments:** `model`; `method`; `resume`, a certificate of the same model (or its file) whose claims to start
+    from, taken as `computed`: what was found before is kept unless something better is; `limits`, as in
+    `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`, `memory`, `beliefs`, `key`.
 
     **Returns:** the last and best `Answer`; its `result` says why the run stopped.
 
-    **Raises:** `Refusal` when the method will not take the model.
+    **Raises:** `Refusal` when the method will not take the model; `ValueError` when `resume` is about another model.
     """
     from calipers.auto import Auto
     from calipers.core import iterate
     from calipers.io.certificate import Certificate
+    from calipers.io.certificate import resume as read_sides
 
-    answer = iterate.log_z(model, Auto() if method is None else method, **limits)
+    start = None if resume is None else read_sides(resume, model)
+    answer = iterate.log_z(model, Auto() if method is None else method, start=start, **limits)
     return dataclasses.replace(answer, certify=lambda: Certificate.from_answer(answer, model))
 
 

@@ -18,15 +18,17 @@ import numpy as np
 
 from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, optimised
+from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.search import joined, unchanged_by_flips
+from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import BucketTree, Run
+from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import as_reduced, components
+from calipers.models.reduction import components
 
 _SECONDS_PER_CELL = 4e-9  # of a part's elimination
 _BATCH_SECONDS = 0.1  # of parts evaluated in one call
@@ -55,7 +57,7 @@ class Clamping(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model and chooses a cutset for each component."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits, backbone=True)
         parts = [part_of(reduced.model, part) for part in components(reduced)]
         cutsets = [choose(part, self.leaf_log2_size) for part in parts]
         states, cells = (max((c[i] for c in cutsets), default=0.0) for i in (2, 3))

@@ -125,9 +125,9 @@ class Regions:
             here, there = group.sites.shape, group.pairs.shape
             rows, links = slice(site, site + group.sites.size), slice(pair, pair + group.pairs.size)
             where = ((rows, here), (links, there), (rows, here))
-            parts = [x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True)]
+            parts = tuple(x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True))
             slopes = tuple(x[at].reshape(shape) for x, (at, shape) in zip(slope, where, strict=True))
-            evaluate(group.template, *parts, slopes, shed[rows].reshape(here), sizes[rows].reshape(here))
+            evaluate(group.template, parts, slopes, shed[rows].reshape(here), sizes[rows].reshape(here))
             site, pair = rows.stop, links.stop
         return math.fsum(shed), self._rounding(split, shed, sizes), slope
 
@@ -145,7 +145,7 @@ class Regions:
 
 def _slots(pairs: Pairs, group: Group) -> np.ndarray:
     """The two slots of each pair of each region of a group, counted within the group, (R, e, 2)."""
-    template, k = group.template, group.sites.shape[1]
+    k = group.sites.shape[1]
     if not group.pairs.size:
         return np.zeros((len(group.sites), 0, 2), np.int64)
     first, order = group.sites[0], np.argsort(group.sites[0])

@@ -25,7 +25,8 @@ from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL
 from calipers.exact.feasible import feasible, has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
-from calipers.models.reduction import Reduced, as_reduced, lift_states
+from calipers.exact.probing import sharpened
+from calipers.models.reduction import Reduced, lift_states
 
 _WORTH = 20.0  # log2 of the cells of a sweep from which a better order is worth looking for
 
@@ -55,7 +56,7 @@ class Tangent(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; blocks are chosen one width at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits, backbone=True)
         width = "growing" if self.width is None else f"of at most 2^{self.width} entries a table"
         return Plan(f"Tangents over blocks {width}, {reduced.model.n} variables.", reduced, limits=limits)
 

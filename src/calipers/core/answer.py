@@ -38,6 +38,10 @@ class Result(enum.StrEnum):
     REFUSED = "no method would take this model"
 
 
+class Contradiction(ValueError):
+    """Two sides that cannot both be true: one of them is wrong."""
+
+
 class Side(eqx.Module):
     """One end of a bracket.
 
@@ -118,7 +122,7 @@ class Answer(eqx.Module):
         if math.isnan(self.lower.value) or math.isnan(self.upper.value):
             raise ValueError("a side of a bracket is NaN; a method must say ∓inf when it knows nothing")
         if self.lower.value > self.upper.value + 1e-9 * max(1.0, abs(self.upper.value)):
-            raise ValueError(
+            raise Contradiction(
                 f"the bracket is empty: lower {self.lower.value!r} by {self.lower.method} lies above "
                 f"upper {self.upper.value!r} by {self.upper.method}; one of them is wrong"
             )

@@ -76,7 +76,7 @@ class Planar(AbstractMethod):
             raise Refusal(f"{work}, would not finish in time: {limits.seconds_left():.3g} s left")
         where = f"with {graph.surface.genus} handles" if graph.surface.genus else "on a plane"
         text = f"A magnet of {task.magnet.n} spins drawn {where}: log Z by {work}, {graph.bytes / 1e6:.3g} MB."
-        return Plan(text, task, cells=graph.flops, bytes=graph.bytes, limits=limits)
+        return Plan(text, task, cells=graph.flops, bytes=graph.bytes, limits=limits, seconds=seconds)
 
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""

@@ -77,12 +77,10 @@ class Layout(NamedTuple):
 
     def lift(self, states: np.ndarray) -> np.ndarray:
         """Original states, shape (S, n), of tree states, shape (m, S)."""
-        fixed = [int(kept[0]) for kept in self.reduced.states]
-        lifted = np.empty((states.shape[1], len(fixed)), states.dtype)
-        lifted[:] = fixed
-        for row, v in zip(states, self.active.tolist(), strict=True):
-            lifted[:, v] = self.reduced.states[v][row]
-        return lifted
+        lifted = np.empty((len(self.reduced.states), states.shape[1]), states.dtype)
+        for v, (kept, p) in enumerate(zip(self.reduced.states, self.place.tolist(), strict=True)):
+            lifted[v] = kept[0] if p < 0 else states[p] if len(kept) == kept[-1] + 1 else kept[states[p]]
+        return lifted.T
 
 
 def lay_out(

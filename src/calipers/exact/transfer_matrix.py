@@ -5,11 +5,11 @@
 One spin is added and one summed out at a time, in place on a vector over the states of the frontier (Binder 1972;
 Nightingale 1990): w spins for a square strip of width w, open or periodic across, any couplings and fields.
 
-**Proves** log Z, both sides, with a stated rounding error; exact ⟨s_i⟩ and ⟨s_i s_j⟩; exact independent samples. **Cost**
-about 0.5 ns a state and site on one core, 2^bits float64 of memory; moments five times the work and 2√groups vectors.
-Where memory is short, spins are clamped and their states summed over. **Fails** by refusing, with the estimate, wide
-models, and those so cold that weights of frontier states differ by more than float64 holds. **Source** Kramers & Wannier
-1941; Binder, *Physica* 62 (1972) 508.
+**Proves** log Z, both sides, with a stated rounding error; exact ⟨s_i⟩ and ⟨s_i s_j⟩; exact independent samples.
+**Cost** about 0.5 ns a state and site on one core, 2^bits float64 of memory; moments five times the work and 2√groups
+vectors. Where memory is short, spins are clamped and their states summed over. **Fails** by refusing, with the
+estimate, wide models, and those so cold that weights of frontier states differ by more than float64 holds. **Source**
+Kramers & Wannier 1941; Binder, *Physica* 62 (1972) 508.
 """
 
 import math
@@ -58,13 +58,15 @@ class TransferMatrix(AbstractMethod):
         room = max(1, min(self.most_bits, math.floor(math.log2(max(limits.memory / (8.0 * vectors), 2.0)))))
         sweep = best_sweep(magnet.n, magnet.edges, magnet.lattice, room, not magnet.fields.any())
         work = BACKWARD + 1.0 if limits.beliefs else 1.0
-        passes = 2.0 ** max(0, len(sweep.clamped) - (not magnet.fields.any()))
+        passes = 2.0 ** min(max(0, len(sweep.clamped) - (not magnet.fields.any())), 900)
         seconds = work * (sweep.cells * SECONDS_PER_CELL + passes * len(sweep.order) * SECONDS_PER_STEP)
         size = f"vectors of 2^{sweep.bits}, {passes:.3g} pass(es), about {seconds:.2g} s"
         if seconds > limits.seconds_left():
             raise Refusal(f"the sweep would not finish in time: {size}, {limits.seconds_left():.3g} s left")
         kept = max(2, math.floor(0.5 * (limits.memory / (8.0 * 2.0**sweep.bits) - 2.0)))
-        there = 8.0 * 2.0**sweep.bits * (vectors if not limits.beliefs else min(2.0 * kept, 2.0 * sweep_root(sweep)) + 2.0)
+        if limits.beliefs:
+            vectors = 2.0 + 2.0 * min(kept, sweep_root(sweep))
+        there = 8.0 * 2.0**sweep.bits * vectors
         text = f"Sweep a frontier over {magnet.n} spins exactly: {size}, {there / 1e6:.3g} MB."
         built = Passes.build(magnet, sweep, self.threads or len(os.sched_getaffinity(0)), kept)
         if built.program.log_range > MOST_RANGE:
@@ -72,7 +74,7 @@ class TransferMatrix(AbstractMethod):
                 f"weights of frontier states may differ by e^{built.program.log_range:.0f}, more than float64 holds "
                 f"(e^{MOST_RANGE:.0f}); use Elimination(), which works in log space"
             )
-        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits)
+        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits, seconds)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
@@ -88,7 +90,7 @@ class TransferMatrix(AbstractMethod):
         value -= constant
         error += ULP * (4.0 * size + 2.0 * abs(value))
         lower, upper = exact_sides(value, error, repr(self), lambda: _witness(model, passes.program.sweep))
-        stats = {"bits": int(plan.log2_size), "passes": passes.count, "cells": plan.cells, "bytes": plan.bytes}
+        stats = {"bits": int(plan.log2_size), "passes": passes.passes, "cells": plan.cells, "bytes": plan.bytes}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
 
@@ -107,16 +109,16 @@ def as_magnet(model: AbstractDiscreteModel) -> Ising:
         raise Refusal(f"this method is for Ising magnets: {reason}") from reason
 
 
-def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix = TransferMatrix()) -> np.ndarray:
+def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix | None = None) -> np.ndarray:
     """Independent exact samples of a magnet, drawn backwards through the sweep.
 
-    **Arguments:** `model`; `n`, how many; `seed`; `method`, its limits.
+    **Arguments:** `model`; `n`, how many; `seed`; `method`, None for `TransferMatrix()`.
 
     **Returns:** states 0 (up) and 1 (down), int8, shape (n, sites).
 
     **Raises:** `Refusal` as `TransferMatrix.plan`.
     """
-    passes = method.plan(model, Limits(beliefs=True)).structure[1]
+    passes = (method or TransferMatrix()).plan(model, Limits(beliefs=True)).structure[1]
     spins = passes.sample(n, np.random.default_rng(seed))
     return ((1 - spins) // 2).astype(np.int8)
 

@@ -103,8 +103,12 @@ def decode(arrays: Arrays) -> Witness:
     """The inverse of `encode`."""
     if "tree" in arrays:
         count = 1 + max(arrays["part"].tolist(), default=-1)
-        parts = tuple(decode(folder(arrays, str(k))) for k in range(count))
-        return Split(arrays["tree"], arrays["part"], parts)
+        return Split(arrays["tree"], arrays["part"], tuple(_decode(folder(arrays, str(k))) for k in range(count)))
+    return _decode(arrays)
+
+
+def _decode(arrays: Arrays) -> Decomposition | Tangent | Bethe:
+    """A witness that is not divided."""
     states = tuple(np.array(kept, np.int64) for kept in pieces(arrays, "kept"))
     tables = _tables([tuple(s) for s in pieces(arrays, "scopes")], [len(s) for s in states], arrays["values"])
     extras = [tuple(tables[a:b]) for a, b in itertools.pairwise(arrays["extra_start"].tolist())]
