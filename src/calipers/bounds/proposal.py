@@ -24,12 +24,13 @@ import numpy as np
 
 from calipers.bounds.confidence import BettingSequence
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised
+from calipers.bounds.mini_bucket import MiniBucket, build_tree
 from calipers.bounds.proposal_pilot import FOREVER, Pilot, Tally, take_pilot
 from calipers.bounds.proposal_tables import Proposal
 from calipers.bounds.search import joined
 from calipers.bounds.search_kernels import EXPANDED
 from calipers.bounds.strata import Strata
+from calipers.bounds.sweeps import optimised
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel

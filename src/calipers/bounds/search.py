@@ -24,7 +24,6 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, Run
-
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from calipers.exact.planar_dissection import dissect
-from calipers.exact.planar_embedding import count_components, draw
 from calipers.exact.planar_elimination import Factor, Fronts, backward, forward
+from calipers.exact.planar_embedding import count_components, draw
 from calipers.exact.planar_reference import low_energy_spins
 from calipers.exact.planar_surface import Surface, surface
 from calipers.models.lattices import Lattice
