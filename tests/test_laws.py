@@ -22,6 +22,8 @@ BOUNDS = [
     cal.MiniBucket(ibound=2, sweeps=3, orders=1),
     cal.Tangent(width=1, starts=2, sweeps=6),
     cal.Tangent(width=3, starts=1, sweeps=6),
+    cal.Search(ibound=1, sweeps=3, orders=2),
+    cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=1, sweeps=2), lower=cal.Tangent(width=2, starts=1)),
     cal.Elimination(order_seconds=0.01),
     cal.Auto(),
 ]

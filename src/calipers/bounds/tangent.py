@@ -21,11 +21,12 @@ from calipers.bounds.trial import Trial
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL
 from calipers.exact.feasible import feasible, has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
-from calipers.models.reduction import Reduced, as_reduced, lift_states
+from calipers.exact.probing import sharpened
+from calipers.models.reduction import Reduced, lift_states
 
 _WORTH = 20.0  # log2 of the cells of a sweep from which a better order is worth looking for
 
@@ -55,7 +56,7 @@ class Tangent(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; blocks are chosen one width at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits, backbone=True)
         width = "growing" if self.width is None else f"of at most 2^{self.width} entries a table"
         return Plan(f"Tangents over blocks {width}, {reduced.model.n} variables.", reduced, limits=limits)
 
@@ -170,7 +171,7 @@ def _induced(reduced: Reduced, variables: np.ndarray, cells: float) -> list[np.n
 
 def _fits(trial: Trial, limits: Limits) -> bool:
     """Whether a few sweeps at this width fit the time and the memory left."""
-    return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_CELL < limits.seconds_left()
+    return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_LOG_CELL < limits.seconds_left()
 
 
 def _steer(leader: Trial | None, reduced: Reduced, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:

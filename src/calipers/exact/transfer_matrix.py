@@ -12,6 +12,7 @@ estimate, wide models, and those so cold that weights of frontier states differ 
 Kramers & Wannier 1941; Binder, *Physica* 62 (1972) 508.
 """
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from calipers.exact.elimination import elimination_witness
 from calipers.exact.frontier import Sweep, best_sweep
 from calipers.exact.frontier_passes import ULP, Passes
 from calipers.exact.frontier_program import MOST_RANGE
+from calipers.exact.sampler import ExactSampler, sampler
 from calipers.models.ising import Ising
 from calipers.models.reduction import as_reduced
 
@@ -74,7 +76,7 @@ class TransferMatrix(AbstractMethod):
                 f"weights of frontier states may differ by e^{built.program.log_range:.0f}, more than float64 holds "
                 f"(e^{MOST_RANGE:.0f}); use Elimination(), which works in log space"
             )
-        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits)
+        return Plan(text, (magnet, built), float(sweep.bits), sweep.cells, there, limits, seconds)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
@@ -131,6 +133,15 @@ def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: Transfer
     passes = (method or TransferMatrix()).plan(model, Limits(beliefs=True)).structure[1]
     spins = passes.sample(n, np.random.default_rng(seed))
     return ((1 - spins) // 2).astype(np.int8)
+
+
+@sampler.register
+def frontier_sampler(method: TransferMatrix, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
+    """Draws backwards through the sweep, which is repeated for every call."""
+    plan = method.plan(model, Limits(deadline=limits.deadline, memory=limits.memory, beliefs=True))
+    passes = plan.structure[1]
+    answer = next(method.answers(model, dataclasses.replace(plan, limits=limits)))
+    return ExactSampler(lambda n, rng: ((1 - passes.sample(n, rng)) // 2).astype(np.int8), answer, 1 << 27)
 
 
 def _belief(model: AbstractDiscreteModel, magnet: Ising, mean: np.ndarray, correlation: np.ndarray) -> Belief:
