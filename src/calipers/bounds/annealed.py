@@ -22,9 +22,9 @@ from calipers.bounds.confidence import BettingSequence, log_mean
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.exact.sampling import generator
 from calipers.models.reduction import Reduced, as_reduced
 from calipers.sampling.annealed import Path, anneal, annealing_path, even_schedule
-from calipers.sampling.seeds import seed_of
 
 _PILOT = 32  # chains
 _VARIANCE = 0.3  # of log weights, that the number of steps aims at
@@ -69,7 +69,7 @@ class AnnealedImportance(AbstractMethod):
             sides = exact_sides(reduced.log_constant, reduced.error, repr(self))
             yield Answer(*sides, value=reduced.log_constant, result=Result.EXACT, plan=plan)
             return
-        random, most = np.random.default_rng(seed_of(key)), math.inf if self.chains is None else self.chains
+        random, most = generator(key), math.inf if self.chains is None else self.chains
         pilot = _pilot(annealing_path(reduced), random, self.steps, limits)
         target = self.chains if self.chains is not None else pilot.affordable(limits)
         sequence, logs = BettingSequence(np.exp(pilot.logs), target, limits.delta, 0.0), np.zeros(0)
@@ -152,7 +152,7 @@ def annealed_upper(
     if len(states) < 32:
         raise ValueError(f"{len(states)} samples are too few; give 32 or more")
     reduced = as_reduced(model)
-    path, random = annealing_path(reduced), np.random.default_rng(seed_of(key))
+    path, random = annealing_path(reduced), generator(key)
     kept = [np.searchsorted(reduced.states[v], states[:, v]) for v in reduced.variables.tolist()]
     x = np.stack(kept, axis=1) if kept else np.zeros((len(states), 0), np.int64)
     logs = anneal(path, even_schedule(path, random, steps)[::-1].copy(), random, len(x), x)[0]

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import betaincinv
 
-from calipers.bounds.betting_kernels import log_capital
+from calipers.bounds.betting_kernels import enough, last_excluded, log_capital
 from calipers.exact.kernels import ULP
 
 MENU = ((1, 1), (8, 1), (16, 1), (32, 1), (64, 2), (128, 4), (128, 16), (256, 32), (512, 128))
@@ -108,7 +108,7 @@ class BettingSequence:
         self.count = 0
         self.needed = [math.log(1.0 / check_delta(d)) if d else math.inf for d in (below, above)]
         self.best = [0.0, 1.0 if above else math.inf]
-        scale = float(pilot.mean()) if len(pilot) and pilot.max() > 0.0 else 1e-4
+        scale = max(float(pilot.mean()), 1e-25) if len(pilot) and pilot.max() > 0.0 else 1e-4
         spans = _STEP ** np.arange(_WIDE)
         wide = (1e-5 / scale * spans, -1.0 / spans)
         tuned = [_tuned(b, pilot, target, log) for b, log in zip(wide, self.needed, strict=True)]
@@ -139,20 +139,13 @@ class BettingSequence:
         capital = total - (self.needed[side] + rounding)
         alone = np.expm1((capital + self.log_prior) / n) / bets  # the edge if this bet had to pay for its share itself
         together = np.expm1(capital / n) / bets  # and if it had all the prior: no mixture goes further
-        farthest = np.max if side == 0 else np.min
-        outside, inside = float(farthest(alone)), float(farthest(together))
-        outside = max(outside, 0.0) if side == 0 else min(outside, 1.0)
-
-        def excluded(mean: float) -> bool:
-            with np.errstate(divide="ignore"):
-                return bool(np.logaddexp.reduce(capital + self.log_prior - n * np.log1p(bets * mean)) >= 0.0)
-
-        if not excluded(outside):
+        if side == 0:
+            outside, inside = max(float(alone.max()), 0.0), float(together.max())
+        else:
+            outside, inside = min(float(alone.min()), 1.0), float(together.min())
+        if not enough(bets, capital + self.log_prior, n, outside):
             return (0.0, 1.0)[side]
-        for _ in range(60):
-            middle = 0.5 * (outside + inside)
-            outside, inside = (middle, inside) if excluded(middle) else (outside, middle)
-        return outside
+        return last_excluded(bets, capital + self.log_prior, n, outside, inside)
 
 
 def _tuned(grid: np.ndarray, pilot: np.ndarray, target: int, needed: float) -> np.ndarray:

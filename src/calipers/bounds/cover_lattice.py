@@ -1,9 +1,9 @@
 """Regions for lattices: overlapping strips, tubes and boxes, swept along the longest side.
 
-A strip runs along the whole of the longest side; across, it is a box of cells at every offset (wrapping where the lattice
-does), so that eliminating it site by site meets at most about as many sites at once as the box has. A lattice that is
+A strip runs along the whole of the longest side; across, it is a box of cells at every offset (wrapping where the
+lattice does), so that eliminating it site by site meets about as many sites at once as the box has. A lattice that is
 periodic along the sweep is cut there, at its seam: strips leave the seam's edges out, and boxes astride the seam, half
-as wide because they are open on both sides, hold those. Proves nothing; any regions will do.
+as wide because they are open on both sides, hold those. Tiles are disjoint strips. Proves nothing; any regions will do.
 """
 
 import itertools
@@ -41,13 +41,17 @@ def most_width(lattice: Lattice) -> int:
     return lattice.n // lattice.shape[_sweep(lattice)]
 
 
+def whole_width(lattice: Lattice) -> int:
+    """The width from which one strip holds everything, its seam too."""
+    return most_width(lattice) * (2 if lattice.periodic and max(lattice.shape) > 2 else 1)
+
+
 def strips(lattice: Lattice, pairs: Pairs, width: int) -> Iterator[Region]:
     """Strips whose boxes have at most `width` sites across (at least `least_width`), and boxes astride the seam."""
     sites = np.moveaxis(_sites(lattice), _sweep(lattice), 0)
     length, across = sites.shape[0], sites.shape[1:-1]
-    mask, column = np.zeros(lattice.n, bool), np.empty(lattice.n, np.int64)
-    column[sites] = np.arange(length).reshape(-1, *[1] * (sites.ndim - 1))
-    ring = lattice.periodic and length > 2 and width < 2 * most_width(lattice)
+    mask, column = np.zeros(lattice.n, bool), _columns(sites)
+    ring = lattice.periodic and length > 2 and width < whole_width(lattice)
     seam = _crossing(column, pairs.ends, length) if ring else None
     for box in _boxes(across, _sides(across, width // _basis(lattice)), lattice.periodic):
         yield pairs.region(sites[np.ix_(np.arange(length), *box)].ravel(), mask, seam)
@@ -58,6 +62,30 @@ def strips(lattice: Lattice, pairs: Pairs, width: int) -> Iterator[Region]:
     columns = np.arange(length) if 2 * half >= length else np.arange(-half, half) % length
     for box in _boxes(across, sides, lattice.periodic):
         yield pairs.region(sites[np.ix_(columns, *box)].ravel(), mask)
+
+
+def tiles(lattice: Lattice, pairs: Pairs, width: int, *, cut: bool) -> Iterator[Region]:
+    """Disjoint strips of at most `width` sites across, about equally wide.
+
+    **Arguments:** `cut`: where the lattice is periodic along the sweep, strips are cut into halves, so that every edge
+    left over joins two blocks; otherwise they only leave the seam's edges out.
+    """
+    sites = np.moveaxis(_sites(lattice), _sweep(lattice), 0)
+    length, across = sites.shape[0], sites.shape[1:-1]
+    mask = np.zeros(lattice.n, bool)
+    ring = lattice.periodic and length > 2 and width < whole_width(lattice)
+    seam = _crossing(_columns(sites), pairs.ends, length) if ring and not cut else None
+    sides = _sides(across, width // _basis(lattice), 1)
+    runs = [np.array_split(np.arange(whole), -(-whole // side)) for whole, side in zip(across, sides, strict=True)]
+    for box in itertools.product(np.array_split(np.arange(length), 2 if ring and cut else 1), *runs):
+        yield pairs.region(sites[np.ix_(*box)].ravel(), mask, seam)
+
+
+def _columns(sites: np.ndarray) -> np.ndarray:
+    """The place of each site along the sweep, (n,)."""
+    column = np.empty(sites.size, np.int64)
+    column[sites] = np.arange(len(sites)).reshape(-1, *[1] * (sites.ndim - 1))
+    return column
 
 
 def _sweep(lattice: Lattice) -> int:
@@ -77,9 +105,9 @@ def _crossing(column: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
     return np.abs(column[ends[:, 0]] - column[ends[:, 1]]) > length // 2
 
 
-def _sides(across: tuple[int, ...], cells: int) -> tuple[int, ...]:
-    """A box of at most `cells` cells, as nearly a cube as fits, but at least 2 along every side that has 2."""
-    sides = [min(2, side) for side in across]
+def _sides(across: tuple[int, ...], cells: int, least: int = 2) -> tuple[int, ...]:
+    """A box of at most `cells` cells, as nearly a cube as fits, but at least `least` along every side that has it."""
+    sides = [min(least, side) for side in across]
     while True:
         room = [a for a, side in enumerate(across) if sides[a] < side]
         for axis in sorted(room, key=sides.__getitem__):

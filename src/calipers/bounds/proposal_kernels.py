@@ -95,8 +95,8 @@ def _uniform(stream, salt):
 
 
 @njit(cache=True, nogil=True)
-def draw(draws, tables, stream, x, log_weight, context, mixture):
-    """Draws x (variables, n) and the log weights (n,), which are ≤ 0; `context` (most parts, CHUNK) is scratch."""
+def draw(draws, tables, stream, depth, x, log_weight, context, mixture):
+    """Draws x (variables, n) and the log weights (n,) ≤ 0; the first depth[s] variables of x[:, s] are given."""
     n = len(stream)
     for g in range(len(draws.variable)):
         first, parts = draws.bucket_ptr[g], draws.bucket_ptr[g + 1] - draws.bucket_ptr[g]
@@ -106,13 +106,13 @@ def draw(draws, tables, stream, x, log_weight, context, mixture):
             count = min(CHUNK, n - start)
             for r in range(parts):
                 _contexts(draws, first + r, x, start, count, context[r])
-            own, logs, random = x[v, start:], log_weight[start:], stream[start:]
+            own, logs, random, given = x[v, start:], log_weight[start:], stream[start:], depth[start:]
             if k == 2 and parts == 1:
-                _bits(tables[draws.table[first] :], context[0], random, salt, count, own, logs)
+                _bits(tables[draws.table[first] :], context[0], random, salt, g, given, count, own, logs)
             elif k == 2:
-                _split_bits(draws, tables, first, parts, context, random, salt, count, own, logs)
+                _split_bits(draws, tables, first, parts, context, random, salt, g, given, count, own, logs)
             else:
-                _states(draws, tables, first, parts, k, context, random, salt, count, own, logs, mixture)
+                _states(draws, tables, first, parts, k, context, random, salt, g, given, count, own, logs, mixture)
 
 
 @njit(cache=True, nogil=True)
@@ -125,9 +125,11 @@ def _contexts(draws, b, x, start, count, context):
 
 
 @njit(cache=True, nogil=True)
-def _bits(table, context, stream, salt, count, x, log_weight):
+def _bits(table, context, stream, salt, g, given, count, x, log_weight):
     """One whole bucket of a binary variable: the weight does not change."""
     for s in range(count):
+        if g < given[s]:
+            continue
         q = np.float64(table[context[s]])
         minor = _uniform(stream[s], salt) < abs(q)
         x[s] = minor != (math.copysign(1.0, q) > 0.0)
@@ -136,9 +138,11 @@ def _bits(table, context, stream, salt, count, x, log_weight):
 
 
 @njit(cache=True, nogil=True)
-def _split_bits(draws, tables, first, parts, context, stream, salt, count, x, log_weight):
+def _split_bits(draws, tables, first, parts, context, stream, salt, g, given, count, x, log_weight):
     """The weight gains Π_r q_r^{w_r} / Σ_r w_r q_r ≤ 1 at the state drawn."""
     for s in range(count):
+        if g < given[s]:
+            continue
         one, zero = 0.0, 0.0
         for r in range(parts):
             q, w = np.float64(tables[draws.table[first + r] + context[r, s]]), draws.weight[first + r]
@@ -160,9 +164,11 @@ def _split_bits(draws, tables, first, parts, context, stream, salt, count, x, lo
 
 
 @njit(cache=True, nogil=True)
-def _states(draws, tables, first, parts, k, context, stream, salt, count, x, log_weight, mixture):
+def _states(draws, tables, first, parts, k, context, stream, salt, g, given, count, x, log_weight, mixture):
     """Any number of states, any number of mini-buckets."""
     for s in range(count):
+        if g < given[s]:
+            continue
         mixture[:k] = 0.0
         total, alive = 0.0, True
         for r in range(parts):

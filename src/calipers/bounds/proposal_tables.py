@@ -12,45 +12,36 @@ bounds for graphical models* (2015).
 import numpy as np
 
 from calipers.bounds import proposal_kernels as kernels
-from calipers.exact.bucket_tree import BucketTree, Run
+from calipers.bounds.frontier import needed
+from calipers.exact.bucket_tree import Run
 
 _PRECISION = 2.0**-23  # relative, of a stored probability and of its normalisation
-
-
-def sampled_variables(tree: BucketTree) -> np.ndarray:
-    """Which variables the weight depends on, shape (n,) bool: those of split buckets, and the contexts of these."""
-    needed = np.zeros(len(tree.sizes), bool)
-    for group in tree.groups:
-        for bucket in group:
-            if len(group) > 1:
-                needed[[bucket.variable, *bucket.rest]] = True
-            if needed[bucket.variable]:
-                needed[list(bucket.rest)] = True
-    return needed
 
 
 class Proposal:
     """The proposal of a run after `forward()`; samples are numbered, and the same number is always the same sample.
 
-    **Arguments:** `run`; `every`, whether to sample all variables (else only those that weights depend on).
+    **Arguments:** `run`; `log_bound`, log U, its value; `every`, whether to sample all variables (else only those that
+    weights depend on).
 
-    **Fields:** `log_bound`, log U in nats, of the run; `error`, the rounding that log U + log E[weight] may carry;
-    `leak`, the probability that finitely many random digits may misplace, on the scale of the weights.
+    **Fields:** `variables`, those that are sampled, in the order in which they are; `error`, the rounding that
+    log U + log E[weight] may carry; `leak`, the probability that finitely many random digits may misplace.
     """
 
     def __init__(self, run: Run, log_bound: float, every: bool = False):
         tree = run.tree
-        self.log_bound, self.run_error = log_bound, run.error
-        self.needed = np.ones(len(tree.sizes), bool) if every else sampled_variables(tree)
+        self.log_bound = log_bound
+        self.needed = np.ones(len(tree.sizes), bool) if every else needed(run)
         picked = [(g, group) for g, group in enumerate(tree.groups) if self.needed[group[0].variable]][::-1]
+        self.variables = np.array([group[0].variable for _, group in picked], np.int64)
         starts = np.cumsum([0, *map(len, tree.groups)])
         places = [int(starts[g]) + r for g, group in picked for r in range(len(group))]
         buckets = [bucket for _, group in picked for bucket in group]
         row = np.cumsum(self.needed) - 1
         rest = [v for bucket in buckets for v in bucket.rest]
         self.draws = kernels.Draws(
-            variable=row[[group[0].variable for _, group in picked]].astype(np.int64),
-            states=tree.sizes[[group[0].variable for _, group in picked]].astype(np.int64),
+            variable=row[self.variables].astype(np.int64),
+            states=tree.sizes[self.variables].astype(np.int64),
             bucket_ptr=np.cumsum([0, *(len(group) for _, group in picked)]).astype(np.int64),
             weight=run.weights[places],
             table=np.zeros(len(buckets), np.int64),
@@ -82,16 +73,24 @@ class Proposal:
         """Samples that take about a third of a second: what to ask for at a time."""
         return int(min(max(2**24 // max(len(self.draws.table), 1), 256), 2**16))
 
-    def log_weights(self, seed: int, start: int, count: int) -> np.ndarray:
-        """log of weight / U of samples number start … start + count − 1, in [−∞, 0], shape (count,)."""
-        return self.draw(seed, start, count)[0]
+    def draw(
+        self, seed: int, start: int, count: int, prefixes: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Samples number start … start + count − 1.
 
-    def draw(self, seed: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same, and the states (sampled variables ascending, count)."""
+        **Arguments:** `prefixes`, for each sample how many of its variables are given, in the order of `variables`, and
+        their states, shapes (count,) and (count, g): the rest is drawn.
+
+        **Returns:** log of weight / U, in [−∞, 0], shape (count,), of the variables that were drawn; the states, shape
+        (g, count), a row for each of `variables` ascending.
+        """
         stream, logs = np.empty(count, np.uint64), np.zeros(count)
         kernels.streams(np.uint64(seed), start, stream)
-        x = np.zeros((int(self.needed.sum()), count), self._dtype)
-        kernels.draw(self.draws, self.tables, stream, x, logs, self._context, self._mixture)
+        x, depth = np.zeros((len(self.variables), count), self._dtype), np.zeros(count, np.int32)
+        if prefixes is not None:
+            depth = prefixes[0].astype(np.int32)
+            x[self.draws.variable] = prefixes[1].T
+        kernels.draw(self.draws, self.tables, stream, depth, x, logs, self._context, self._mixture)
         return logs, x
 
 

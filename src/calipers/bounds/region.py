@@ -3,7 +3,7 @@
     log Z ≤ Σ_r Φ_{w_r}(θ_r),   Σ_r θ_r = θ,   Σ_r w_{r,i} = 1 for every site i                           (Hölder)
 
 Φ_w eliminates the region's sites in one global order, site i by a power sum with weight w_i. **Proves** an upper bound
-at any shares and weights (docs/theorems.md, Theorem 5). They are improved by Adam with cosine decay: ∂Φ/∂θ are the
+at any shares and weights (docs/theorems.md, Theorem 7). They are improved by Adam with cosine decay: ∂Φ/∂θ are the
 region's moments, ∂Φ/∂w its conditional entropies, and the bound is jointly convex in (θ, w). **Cost** about 8 ns for
 each entry of each message and step. **Source** Globerson & Jaakkola 2007; Liu & Ihler 2011; Ping, Liu & Ihler 2015.
 """
@@ -125,9 +125,9 @@ class Regions:
             here, there = group.sites.shape, group.pairs.shape
             rows, links = slice(site, site + group.sites.size), slice(pair, pair + group.pairs.size)
             where = ((rows, here), (links, there), (rows, here))
-            parts = [x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True)]
+            parts = tuple(x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True))
             slopes = tuple(x[at].reshape(shape) for x, (at, shape) in zip(slope, where, strict=True))
-            evaluate(group.template, *parts, slopes, shed[rows].reshape(here), sizes[rows].reshape(here))
+            evaluate(group.template, parts, slopes, shed[rows].reshape(here), sizes[rows].reshape(here))
             site, pair = rows.stop, links.stop
         return math.fsum(shed), self._rounding(split, shed, sizes), slope
 
@@ -145,7 +145,7 @@ class Regions:
 
 def _slots(pairs: Pairs, group: Group) -> np.ndarray:
     """The two slots of each pair of each region of a group, counted within the group, (R, e, 2)."""
-    template, k = group.template, group.sites.shape[1]
+    k = group.sites.shape[1]
     if not group.pairs.size:
         return np.zeros((len(group.sites), 0, 2), np.int64)
     first, order = group.sites[0], np.argsort(group.sites[0])

@@ -1,6 +1,6 @@
 """Improving shares and weights: Adam with cosine decay, every iterate a true bound.
 
-The problem is convex and large, its gradient exact and cheap; a hundred steps come within a tenth of the optimum's gain.
+The problem is convex and large, its gradient cheap; a hundred steps come within a tenth of the optimum's gain.
 Weights, as logits, take steps four times as large as shares in nats (measured on glasses and ferromagnets).
 """
 

@@ -7,7 +7,6 @@ vector instructions: about 3 ns an entry where calls to the system's cost 20. Bo
 (tests compare them with NumPy's). Regions of one shape share a `Template`; the scratch arrays hold one region.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -219,19 +218,30 @@ def _backward(template, share, entropy, dual, up, down, field_slope, slope, weig
 
 
 @njit(cache=True, nogil=True)
-def evaluate(template, fields, couplings, weights, slopes, shed, sizes):
-    """Φ of R regions of one template: `shed` (R, k) adds up to it; gradients overwrite `slopes`, three arrays.
-
-    **Arguments:** `fields` (R, k), `couplings` (R, e), `weights` (R, k); `slopes`, of the same shapes; `sizes` (R, k),
-    the range of each message.
-    """
+def _evaluate(template, fields, couplings, weights, slopes, shed, sizes, share, entropy):
     widest = 1 << template.width.max()
-    messages, entries = np.empty(template.scratch), template.place[-1]
-    share, entropy = np.empty(entries, np.float32), np.empty(entries, np.float32)  # single: only the slope sees them
-    plus, minus = np.empty(widest), np.empty(widest)
+    messages, plus, minus = np.empty(template.scratch), np.empty(widest), np.empty(widest)
     field_slope, slope, weight_slope = slopes
     for r in range(len(fields)):
         _forward(
             template, fields[r], couplings[r], weights[r], messages, share, entropy, plus, minus, shed[r], sizes[r]
         )
         _backward(template, share, entropy, messages, plus, minus, field_slope[r], slope[r], weight_slope[r])
+
+
+def evaluate(
+    template: Template,
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
+    slopes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    shed: np.ndarray,
+    sizes: np.ndarray,
+    precision: type = np.float32,
+) -> None:
+    """Φ of R regions of one template: `shed` (R, k) adds up to it.
+
+    **Arguments:** `parts`, fields (R, k), couplings (R, e) and weights (R, k); `slopes`, of the same shapes, are
+    overwritten by the gradient; `sizes` (R, k), by the range of each message; `precision` of the conditional
+    probabilities, on which the gradient depends, but not the value.
+    """
+    share, entropy = np.empty(template.place[-1], precision), np.empty(template.place[-1], precision)
+    _evaluate(template, *parts, slopes, shed, sizes, share, entropy)

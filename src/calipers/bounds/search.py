@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from calipers.bounds.frontier import Frontier, cells, needed
-from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised, prepare
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.sweeps import build_tree, optimised, prepare
+from calipers.bounds.tournament import best_of
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.bucket_tree import Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
@@ -63,8 +64,7 @@ class Search(AbstractMethod):
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         begun = time.monotonic()
-        first = MiniBucket(min(4, self.ibound or 4), 3, self.orders)
-        order = first.best_order(reduced, limits)
+        order = best_of(reduced, self.orders, self.ibound, limits)
         ibound = self.ibound if self.ibound is not None else 4
         while True:
             method = MiniBucket(ibound, self.sweeps, self.orders)
@@ -84,7 +84,7 @@ class Search(AbstractMethod):
     def _larger(self, reduced: Reduced, order: np.ndarray, ibound: int, spent: float, limits: Limits) -> int | None:
         """The next i-bound, if its tables fit the memory and a third of the time left."""
         tree = build_tree(reduced, order, ibound + 3)
-        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_CELL
+        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_LOG_CELL
         fits = 2.0 * tree.bytes + 8.0 * tree.cells < 0.7 * limits.memory and seconds < limits.seconds_left() / 3.0
         return ibound + 3 if fits else None
 

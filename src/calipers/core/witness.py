@@ -59,7 +59,9 @@ class Tangent(NamedTuple):
 
 
 class Link(NamedTuple):
-    """The pseudo-marginal b of a factor whose variables lie in several blocks, by its covariances.
+    """The pseudo-marginal b of a factor that is not part of a block's trial, by its covariances.
+
+    Its variables lie in several blocks; a factor inside one block that has a link is left out of the block's trial.
 
     `covariance` is b(x) − Π_i b_i(x_i) over the factor's variables that keep two states, in the order of its scope,
     shape (2,) * k; b_i are the marginals of the blocks' trials. Of the table only the part that leaves every b_i

@@ -1,4 +1,4 @@
-"""Closed forms as a method: it recognises a magnet that was solved with pen and paper, and gives log Z with its rounding.
+"""Closed forms as a method: it recognises a magnet that was solved with pen and paper, and gives log Z.
 
     free spins          log Z = Σ log 2 cosh θ_i
     no field, at most   log Z = n log 2 + Σ log cosh θ_e + Σ_loops log(1 + Π_{e in loop} tanh θ_e)
@@ -7,8 +7,8 @@
     uniform complete    log Z = log Σ_M C(n, (n+M)/2) exp(θ (M² − n)/2 + h M)
     square torus        Kaufman's four products (kaufman.py): no field, one coupling along each axis
 
-**Proves** log Z, both sides, with a stated rounding error. **Cost** linear in the arrays. **Fails** by refusing everything
-else, with the reason. **Source** Ising 1925; Curie & Weiss; Kaufman 1949.
+**Proves** log Z, both sides, with a stated rounding error. **Cost** linear in the arrays. **Fails** by refusing
+everything else, with the reason. **Source** Ising 1925; Curie & Weiss; Kaufman 1949.
 """
 
 import math

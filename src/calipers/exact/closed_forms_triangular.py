@@ -1,19 +1,19 @@
 """Closed forms of the infinite triangular and honeycomb lattices at H = 0 (k_B = 1, K = J/T).
 
-    triangular  log Z/N = log 2 + (1/2π) ∫_0^π log[(P + √(P² − Q²))/2] dω
-                P = C³ + S³ − S cos ω,   Q = 2 S cos(ω/2),   C = cosh 2K,   S = sinh 2K,   T_c = 4J / log 3   (Houtappel)
+    triangular  log Z/N = log 2 + (1/2π) ∫_0^π log[(P + √(P² − Q²))/2] dω                                (Houtappel)
+                P = C³ + S³ − S cos ω,   Q = 2 S cos(ω/2),   C = cosh 2K,   S = sinh 2K,   T_c = 4J / log 3
     honeycomb   log Z/(2N) = ½ [log R + log Z_tri/N (K′)],   e^{4K′} = 2 cosh 2K − 1,   R⁴ = 16 cosh 3K cosh³ K
-                T_c = 2|J| / arccosh 2                                                           (the star and the triangle)
+                T_c = 2|J| / arccosh 2                                                (the star and the triangle)
 
-The inner of Houtappel's two integrals is done, ∫ log(P − Q cos φ) dφ = 2π log[(P + √(P² − Q²))/2]; the outer one goes by a
-double-exponential rule whose ends lie where the root has its kink: ω = 0 for J > 0, 2π/3 for J < 0, where the magnet is
-frustrated and keeps an entropy at T = 0. P² − Q² is written as a sum of positive terms, t = e^{−4|K|}:
+The inner of Houtappel's two integrals is done, ∫ log(P − Q cos φ) dφ = 2π log[(P + √(P² − Q²))/2]; the outer one goes
+by a double-exponential rule whose ends lie where the root has its kink: ω = 0 for J > 0, and 2π/3 for J < 0, where the
+magnet is frustrated and keeps an entropy at T = 0. P² − Q² is written as a sum of positive terms, t = e^{−4|K|}:
 
-    J > 0, P and Q over e^{6K}:   (P − Q)(P + Q),   P − Q = (1 − 3t)²/4 + s (1 − cos ω) + 2 s (1 − cos ω/2),   s = t (1 − t)/2
-    J < 0, P and Q over e^{2|K|}: (s c + ε)² + 2 s ε,   c = cos ω + ½,   s = (1 − t)/2,   ε = (3t + t²)/4
+    J > 0, over e^{6K}:   (P − Q)(P + Q),   P − Q = (1 − 3t)²/4 + s (1 − cos ω) + 2 s (1 − cos ω/2),   s = t (1 − t)/2
+    J < 0, over e^{2|K|}: (s c + ε)² + 2 s ε,   c = cos ω + ½,   s = (1 − t)/2,   ε = (3t + t²)/4
 
-Functions take scalars or arrays of temperatures T > 0. **Source** Houtappel, *Physica* 16 (1950) 425; Wannier, *Phys. Rev.*
-79 (1950) 357 and its erratum of 1973; Baxter, *Exactly Solved Models*, §§6.4, 11.
+Functions take scalars or arrays of temperatures T > 0. **Source** Houtappel, *Physica* 16 (1950) 425; Wannier, *Phys.
+Rev.* 79 (1950) 357 and its erratum of 1973; Baxter, *Exactly Solved Models*, §§6.4, 11.
 """
 
 import functools
@@ -46,7 +46,7 @@ def triangular_residual_entropy() -> float:
 
 
 def honeycomb_critical_temperature(J: float = 1.0) -> float:
-    """T_c = 2|J| / arccosh 2 = 1.5186…|J|, in units of energy; the lattice is bipartite, so the sign of J is no matter."""
+    """T_c = 2|J| / arccosh 2 = 1.5186…|J|, in units of energy; bipartite: the sign of J is no matter."""
     return 2.0 * abs(J) / math.acosh(2.0)
 
 
@@ -87,7 +87,10 @@ def _ferromagnet(t: np.ndarray) -> tuple[np.ndarray, ...]:
     wide, half = 2.0 * np.sin(0.5 * np.pi * near) ** 2, 2.0 * np.sin(0.25 * np.pi * near) ** 2  # 1 − cos ω, 1 − cos ω/2
     s, s_t = 0.5 * t * (1.0 - t), 0.5 - t
     total, total_t = 0.25 * (1.0 + 3.0 * t**2), 1.5 * t
-    less, less_t = 0.25 * (1.0 - 3.0 * t) ** 2 + s * (wide + 2.0 * half), -1.5 * (1.0 - 3.0 * t) + s_t * (wide + 2.0 * half)
+    less, less_t = (
+        0.25 * (1.0 - 3.0 * t) ** 2 + s * (wide + 2.0 * half),
+        -1.5 * (1.0 - 3.0 * t) + s_t * (wide + 2.0 * half),
+    )
     more, more_t = total + s * (1.0 + wide - 2.0 * half), total_t + s_t * (1.0 + wide - 2.0 * half)
     P, P_t = total - s * (1.0 - wide), total_t - s_t * (1.0 - wide)
     return P, P_t, less * more, less_t * more + less * more_t, np.pi * weights

@@ -2,9 +2,9 @@
 
     Z = Σ_E g(E) e^{−βE} = x^{−c} P(x),   x = e^{−2βu},   P(x) = Σ_b g_b x^b,   E = −c′ + 2 b u
 
-Couplings and fields are integers times a unit u, and b counts the units of what is unsatisfied. P is a polynomial with integer
-coefficients: it is evaluated at roots of unity modulo primes, brought back by a number-theoretic transform and put
-together by the Chinese remainder theorem, from as many primes as 2^n needs. Two ways to evaluate it:
+Couplings and fields are integers times a unit u, and b counts the units of what is unsatisfied. P is a polynomial with
+integer coefficients: it is evaluated at roots of unity modulo primes, brought back by a number-theoretic transform and
+put together by the Chinese remainder theorem, from as many primes as 2^n needs. Two ways to evaluate it:
 
 * the uniform torus: Kaufman's four products, which are polynomials in x (Beale), with cos(πr/n) modulo the prime;
 * any magnet with a narrow frontier: the steps of the transfer matrix (`frontier.py`), modulo the prime.
@@ -15,13 +15,20 @@ points × primes × cells. **Source** Beale, *Exact distribution of energies in 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from calipers.core.method import Refusal
-from calipers.exact.frontier import Sweep, best_sweep
-from calipers.exact.modular import chinese_remainders, evaluate_sweep, inverse_transform, prime_fields, root_of_unity, torus_values
+from calipers.exact.frontier import best_sweep
+from calipers.exact.modular import (
+    chinese_remainders,
+    evaluate_sweep,
+    inverse_transform,
+    prime_fields,
+    root_of_unity,
+    torus_values,
+)
 from calipers.models.ising import Ising
 
 MOST_CELLS = 2e11  # cell × point × prime of the frontier, about ten minutes
@@ -46,7 +53,7 @@ def torus_density_of_states(shape: tuple[int, int]) -> dict[int, int]:
 def density_of_states(model: Ising, *, unit: float = 1.0, most_bits: int = 24) -> dict[int, int]:
     """g(E) of a magnet whose couplings and fields are integer multiples of a unit.
 
-    **Arguments:** `model`; its β and offset do not matter; `unit` of energy; `most_bits`, the longest vector is 2^most_bits.
+    **Arguments:** `model`, whose β and offset do not matter; `unit` of energy; `most_bits`: vectors up to 2^most_bits.
 
     **Returns:** {E/unit: g(E)}, ascending, only energies that occur.
 
@@ -58,7 +65,9 @@ def density_of_states(model: Ising, *, unit: float = 1.0, most_bits: int = 24) -
     primes = model.n // 30 + 1
     work = sweep.cells * (2.0 ** math.ceil(math.log2(whole + 1))) * primes
     if sweep.clamped or work > MOST_CELLS:
-        raise Refusal(f"the frontier has 2^{sweep.bits} states and {work:.2g} steps are needed; {MOST_CELLS:.0e} allowed")
+        raise Refusal(
+            f"the frontier has 2^{sweep.bits} states and {work:.2g} steps are needed; {MOST_CELLS:.0e} allowed"
+        )
     counts = _coefficients(whole, model.n, 1, lambda p, points: evaluate_sweep(sweep, couplings, fields, p, points))
     return {-whole + 2 * b: int(g) for b, g in enumerate(counts) if g}
 
@@ -71,7 +80,7 @@ def _integers(values: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _coefficients(degree: int, sites: int, order: int, values: Callable[[int, np.ndarray], np.ndarray]) -> list[int]:
-    """The integer coefficients, all below 2^sites, of a polynomial given modulo primes p at points, as `values(p, points)`.
+    """The integer coefficients, all at most 2^sites, of a polynomial that `values(p, points)` gives modulo primes p.
 
     The primes have roots of unity of order 4·`order` and of a power of two above `degree`.
     """

@@ -10,7 +10,8 @@ reversed bonds: it exchanges parities, Z ∝ (A − B) + (C − D), and two such
 
 **Numerics** Nothing overflows and, but for two such lines, nothing cancels, at any temperature:
 
-    γ_r/2 = M + log(√q + √(q + e^{−2M})),    M = K′ + K*,    4q = (tanh K − e^{−2K′})² + (1 − e^{−4K′}) sech²K sin²(πr/2n)
+    γ_r/2 = M + log(√q + √(q + e^{−2M})),    M = K′ + K*
+    4q = (tanh K − e^{−2K′})² + (1 − e^{−4K′}) sech²K sin²(πr/2n)
     C ± D = C′ [e^x (1 ± τ) + e^{−x} (1 ∓ τ)],    x = m γ_0/2,    τ = Π_{r≠0} tanh(m γ_r/2),    C′ without r = 0
 
 with (2 sinh 2K)^½ e^{K*} = 2 cosh K and (2 sinh 2K)^½ e^{−K*} = 2 sinh K in every factor, and 1 − τ by log log 1/τ.
@@ -18,11 +19,12 @@ with (2 sinh 2K)^½ e^{K*} = 2 cosh K and (2 sinh 2K)^½ e^{−K*} = 2 sinh K in
 **Cost** O(n). **Source** Kaufman, *Phys. Rev.* 76 (1949) 1232, eq. 76.
 """
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
+
+from calipers.exact import jets
 
 Couplings = float | tuple[float, float]
 
@@ -47,6 +49,20 @@ def torus_heat_capacity(shape: tuple[int, int], T: float, J: Couplings = 1.0) ->
     return _derivatives(shape, T, J)[1] / T**2
 
 
+def strip_correlation_length(width: int, T: float, J: Couplings = 1.0) -> float:
+    """ξ along an infinite strip of `width` ≥ 2 spins, periodic across; J along and across it, both positive.
+
+    1/ξ = log λ₀/λ₁ = ½ Σ_r (γ_{2r+1} − γ_{2r}), and 2 (K* − K′) for the infinite lattice above T_c.
+    """
+    K, L = (j / T for j in _checked((width, 1), T, J))
+    if not min(K, L) > 0 or width < 2:
+        raise ValueError(f"couplings must be positive and the width at least 2, but {J} and {width} came")
+    dual = math.atanh(math.exp(-2.0 * K))
+    sine = np.sin(np.pi * np.arange(1, 2 * width) / (2 * width)) ** 2
+    gamma = 2.0 * np.arcsinh(np.sqrt(np.sinh(L - dual) ** 2 + np.sinh(2.0 * L) * np.sinh(2.0 * dual) * sine))
+    return 1.0 / (math.fsum([*gamma[::2], *-gamma[1::2], -2.0 * (L - dual)]) / 2.0)
+
+
 def _checked(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, float]:
     if not (T > 0 and len(shape) == 2 and min(shape) >= 1):
         raise ValueError(f"a torus has two sides of at least 1 and T > 0, but {shape} and T = {T} came")
@@ -56,24 +72,13 @@ def _checked(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, flo
 
 def _derivatives(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, float]:
     """First and second derivative of log Z in β."""
-    import jax
-
-    with jax.enable_x64(True):
-        first, second = _compiled((int(shape[0]), int(shape[1])), *_checked(shape, T, J))(1.0 / T)
-    return float(first), float(second)
-
-
-@functools.lru_cache(64)
-def _compiled(shape: tuple[int, int], x: float, y: float) -> Any:
-    """β ↦ the two derivatives, by automatic differentiation of the same formula."""
-    import jax
-    import jax.numpy as jnp
-
-    return jax.jit(jax.value_and_grad(jax.grad(lambda beta: _log_z(jnp, shape, beta, x, y))))
+    x, y = _checked(shape, T, J)
+    found = _log_z(jets, (int(shape[0]), int(shape[1])), jets.Jet(1.0 / T, 1.0), x, y)
+    return float(found.first), float(found.second)
 
 
 def _log_z(xp: Any, shape: tuple[int, int], beta: Any, x: float, y: float) -> Any:
-    """log Z over the array module `xp`: numpy, or jax.numpy to differentiate in β."""
+    """log Z over the module `xp`: numpy, or `jets` to differentiate in β."""
     m, n = shape
     if m == 1 or n == 1 or x == 0.0 or y == 0.0:  # rings
         return n * _ring(xp, m, beta, x) + m * _ring(xp, n, beta, y) - m * n * math.log(2.0)
@@ -139,5 +144,6 @@ def _minus(xp: Any, deficit: Any) -> Any:
 
 
 def _add(xp: Any, a: Any, b: Any) -> Any:
-    """log(e^a + e^b) by the difference, so that derivatives of large sums do not cancel."""
-    return b + xp.logaddexp(a - b, 0.0)
+    """log(e^a + e^b) from the larger one and the difference, so that derivatives of large terms do not cancel."""
+    low, high = (a, b) if a < b else (b, a)
+    return high + xp.logaddexp(low - high, 0.0)

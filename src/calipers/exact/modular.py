@@ -1,9 +1,9 @@
-"""Arithmetic modulo primes below 2^31, where products fit 64 bits: transforms, remainders, and two polynomials of the Ising model.
+"""Arithmetic modulo primes below 2^31, where products fit 64 bits: transforms, remainders, and two Ising polynomials.
 
 The torus (`torus_values`), P(x) = ½ (A + B + C + D) with a_r = (1 + x²)² − 2 x (1 − x²) cos(πr/n), b = x (1 − x²):
 
     D_0 = 2,  D_1 = a_r,  D_{k+1} = a_r D_k − b² D_{k−1}   gives   b^m 2 cosh(m γ_r) = D_m
-    A, C take D_m + 2 b^m, B, D take D_m − 2 b^m, once for each pair (r, 2n − r); what is its own partner is a square root:
+    A, C take D_m + 2 b^m, B, D take D_m − 2 b^m, once for each pair (r, 2n − r); those without a partner a square root:
     r = 0: (1 − x)^m ± x^m (1 + x)^m,      r = n: (1 + x)^m ± x^m (1 − x)^m
 """
 
@@ -66,7 +66,7 @@ def _powers(base: int, exponent: int, p: int) -> int:
 
 @njit(cache=True)
 def inverse_transform(values, p, root):
-    """Coefficients, modulo p, of the polynomial with these values at root^0, root^1, …; the length is a power of two."""
+    """Coefficients modulo p of the polynomial with these values at root^0, root^1, …; a power of two of them."""
     n = values.size
     out = values.copy()
     j = 0
@@ -141,10 +141,13 @@ def _torus(m, n, p, half, cosines, points):
 def evaluate_sweep(sweep: Sweep, couplings: np.ndarray, fields: np.ndarray, p: int, points: np.ndarray) -> np.ndarray:
     """Σ over configurations of x^(unsatisfied units), modulo p at the points; couplings and fields are integers."""
     kinds = {"replace": 0, "add": 1, "sum": 2, "multiply": 3}
-    table, near = [], []
+    table: list[tuple[int, ...]] = []
+    near: list[tuple[int, int]] = []
     for s in sweep.steps:
         bound = int(couplings[s.edge]) if s.kind == "replace" else 0
-        table.append((kinds[s.kind], s.slot, s.bits, bound, int(fields[s.site]) if s.field else 0, len(near), len(s.near)))
+        table.append(
+            (kinds[s.kind], s.slot, s.bits, bound, int(fields[s.site]) if s.field else 0, len(near), len(s.near))
+        )
         near += [(slot, int(couplings[e])) for slot, e in s.near]
     flat = np.array(near, np.int64).reshape(-1, 2)
     return _sweep(np.array(table, np.int64).reshape(-1, 7), flat, p, points, np.zeros(1 << sweep.bits, np.int64))

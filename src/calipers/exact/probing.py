@@ -72,7 +72,7 @@ def _failed_literals(solver: Any, last: int, true: set[int], until: float) -> bo
             if len(failed) == 2:
                 return False
             if failed:
-                true.update(solver.propagate([-failed[0]])[1])
+                true.update([-failed[0], *solver.propagate([-failed[0]])[1]])
                 solver.add_clause([-failed[0]])
                 again = True
     return True

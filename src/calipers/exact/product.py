@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
-from numba import config, njit
+from numba import njit
+from numba.core import config
 
 from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.kernels import ULP
 from calipers.exact.product_kernels import sum_blocks
 from calipers.exact.product_logs import items_to_logs, log_blocks, settle_logs
-from calipers.exact.product_state import DONE, WIDE, ZERO, State, begin, load_all, settle
+from calipers.exact.product_reverse import reverse_blocks
+from calipers.exact.product_state import DONE, WIDE, ZERO, State, begin, load_all, reverse_scale, settle
 from calipers.exact.wiring import Pieces, block_size
 
 _SHARED = 1 << 19  # joint entries of a bucket that is worth several threads
@@ -46,6 +48,7 @@ class ProductRun:
         self.state = State(
             np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_),
             np.zeros(count), np.zeros(len(tree.buckets)), np.zeros(1),
+            np.zeros(count, np.int64),
         )  # fmt: skip
         self.wide = 0  # buckets done in log space
         self.error = 0.0
@@ -62,6 +65,30 @@ class ProductRun:
         value = self._value()
         self.error = self._rounding(value)
         return value
+
+    def marginals(self) -> list[np.ndarray]:
+        """∂ log Z / ∂ table for every table, after `forward` without log space, on a tree that keeps its messages."""
+        if self.wide or not self.tree.keep:
+            raise ValueError("marginals need a tree that keeps its messages, and none of them in log space")
+        dual = np.zeros_like(self.arena)
+        roots = np.flatnonzero(self.tree.parents < 0)
+        dual[self.pieces.at[self.pieces.first + roots]] = 1.0
+        for first, last in reversed(list(self._batches())):
+            if last > first + 1:
+                _reverse(self.pieces, self.arena, dual, self.state, first, last)
+                continue
+            scale = reverse_scale(self.pieces, self.state, first)
+            for start, end in _Sharing(1).pieces(*self._blocks(first)):
+                reverse_blocks(self.pieces, self.arena, dual, first, scale, start, end)
+        return [self._as_given(dual, a) for a in range(self.pieces.first)]
+
+    def _as_given(self, dual: np.ndarray, table: int) -> np.ndarray:
+        """One table's marginal, its axes in the order of its scope."""
+        scope, ptr = self.tree.scopes[table], self.pieces.scope_ptr
+        own = self.pieces.scope[ptr[table] : ptr[table + 1]].tolist()
+        at, length = int(self.pieces.at[table]), int(self.pieces.length[table])
+        block = dual[at : at + length].reshape([int(self.tree.sizes[v]) for v in own])
+        return block.transpose([own.index(v) for v in scope]).copy()
 
     def _batches(self) -> Iterator[tuple[int, int]]:
         """Runs of small buckets, and large ones alone."""
@@ -141,7 +168,7 @@ class _Sharing:
     """Shares the blocks of a bucket out to threads; with one thread it is a loop."""
 
     def __init__(self, threads: int | None = None):
-        self.threads = config.NUMBA_NUM_THREADS if threads is None else threads
+        self.threads = int(vars(config)["NUMBA_NUM_THREADS"]) if threads is None else threads
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> "_Sharing":
@@ -184,7 +211,7 @@ def _pieces(tree: BucketTree) -> tuple[Pieces, np.ndarray]:
     scopes = [*(sorted(s, key=place.__getitem__, reverse=True) for s in tree.scopes), *(b.rest for b in buckets)]
     own = [(*b.tables, *(tables + c for c in b.children)) for b in buckets]
     lengths = [int(c) // int(tree.sizes[b.variable]) for c, b in zip(tree.joint_cells, buckets, strict=True)]
-    table_lengths = np.diff([*tree.table_at, tree.shifts.start]) if tables else []
+    table_lengths = [math.prod(int(tree.sizes[v]) for v in s) for s in tree.scopes]
     flat = lambda lists: np.fromiter(chain.from_iterable(lists), np.int64)  # noqa: E731
     ends = lambda lists: np.concatenate([[0], np.cumsum([len(x) for x in lists], dtype=np.int64)])  # noqa: E731
     pieces = Pieces(
@@ -211,3 +238,12 @@ def _run(pieces, arena, state, first, last):
         if outcome != DONE:
             return b, outcome
     return last, DONE
+
+
+@njit(cache=True, nogil=True)
+def _reverse(pieces, arena, dual, state, first, last):
+    """The reverse pass over buckets last−1…first."""
+    for b in range(last - 1, first - 1, -1):
+        cells, width = block_size(pieces, b)
+        blocks = cells // width
+        reverse_blocks(pieces, arena, dual, b, reverse_scale(pieces, state, b), blocks - blocks, blocks)

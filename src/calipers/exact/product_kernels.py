@@ -185,7 +185,7 @@ def sum_blocks(pieces, arena, b, scale, first, last, hard, span):
             if end == m:
                 break
             if wiring.level[i] > moved:
-                _level(pieces, wiring, feed, arena, start, i, end, rows[row], rows[row + 1], spare)
+                multiply_items(pieces, wiring, feed, arena, start, i, end, rows[row], rows[row + 1], spare)
                 if hard and _nothing(bits[row + 1]):
                     dead = _blocks_below(wiring, wiring.level[i])
                     break
@@ -218,7 +218,7 @@ def _jump(pieces, wiring, h, digit, start):
 
 
 @njit(cache=True, nogil=True)
-def _level(pieces, wiring, feed, arena, start, first, end, left, out, spare):
+def multiply_items(pieces, wiring, feed, arena, start, first, end, left, out, spare):
     """out = left × items first…end−1: products go to and fro so that no loop reads what it writes."""
     for i in range(first, end):
         if (end - i) % 2 == 1:
@@ -237,11 +237,11 @@ def _last(pieces, wiring, feed, arena, start, first, left, joint, spare, message
         _sums(left, k, message)
     elif k == 2 and feed.kind[m - 1] <= SPREAD:
         if first < m - 1:
-            _level(pieces, wiring, feed, arena, start, first, m - 1, left, joint, spare)
+            multiply_items(pieces, wiring, feed, arena, start, first, m - 1, left, joint, spare)
             left = joint
         _pairs(left, _part(pieces, wiring, feed, arena, m - 1, start[m - 1]), message)
     else:
-        _level(pieces, wiring, feed, arena, start, first, m, left, joint, spare)
+        multiply_items(pieces, wiring, feed, arena, start, first, m, left, joint, spare)
         _sums(joint, k, message)
 
 

@@ -27,6 +27,7 @@ class State(NamedTuple):
     top: np.ndarray  # of tables, and of messages in log space: the log that was taken off
     error: np.ndarray  # (B,) of each bucket's own roundings
     shed: np.ndarray  # (1,) Σ of all exponents taken off
+    removed: np.ndarray  # exponent that a message's entries have lost since it was summed
 
 
 @njit(cache=True, nogil=True)
@@ -100,7 +101,17 @@ def rescale(pieces, state, arena, p):
     factor = 2.0 ** float(-state.exponent[p])
     for e in range(pieces.at[p], pieces.at[p] + pieces.length[p]):
         arena[e] *= factor
+    state.removed[p] += state.exponent[p]
     state.exponent[p] = 0
+
+
+@njit(cache=True, nogil=True)
+def reverse_scale(pieces, state, b):
+    """What products of bucket b start from to agree with its message as it is stored now."""
+    total = state.removed[pieces.first + b]
+    for p in pieces.item[pieces.item_ptr[b] : pieces.item_ptr[b + 1]]:
+        total += state.exponent[p]
+    return 2.0 ** float(-total)
 
 
 @njit(cache=True, nogil=True)

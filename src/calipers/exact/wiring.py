@@ -34,7 +34,7 @@ class Wiring(NamedTuple):
     axes: np.ndarray  # (d,) states, eliminated variable last
     cut: int  # axes before it number the blocks
     width: int  # entries of a block
-    count: int  # blocks
+    blocks: int
     piece: np.ndarray  # (m,)
     stride: np.ndarray  # (m, d), 0 where the item lacks the axis
     level: np.ndarray  # (m,) ascending
