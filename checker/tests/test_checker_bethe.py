@@ -378,5 +378,6 @@ def relabelled(model):
     cuts = np.cumsum([math.prod(sizes[v] for v in scope) for scope in scopes])
     shapes = [[sizes[v] for v in scope] for scope in scopes]
     logs = [t.reshape(shape) for t, shape in zip(np.split(parts["values"], cuts[:-1]), shapes, strict=True)]
-    scopes = [tuple(scope.tolist()) for scope in scopes]
-    return forge.enumerate_log_z(sizes, scopes, logs, parts["evidence"].tolist(), float(parts["beta"][0]))
+    return forge.enumerate_log_z(
+        sizes, [tuple(scope.tolist()) for scope in scopes], logs, parts["evidence"].tolist(), float(parts["beta"][0])
+    )
