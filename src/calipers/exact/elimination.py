@@ -29,6 +29,7 @@ from calipers.models.reduction import Reduced, as_reduced
 SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
 _WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
 _CACHE = 6.4e7  # bytes of such a slice
+_CHECKED_LARGEST, _CHECKED_TOTAL = 22.0, 27.0  # log2 of entries that a checker goes through in some minutes
 _HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 
 
@@ -203,6 +204,16 @@ def elimination_witness(reduced: Reduced, tree: BucketTree) -> Decomposition:
     """Whole buckets along the order, in the original model's variables and factor numbers."""
     members = (*reduced.members, *(() for _ in range(len(tree.scopes) - len(reduced.members))))
     return Decomposition(reduced.states, tuple(_buckets(reduced, tree, members, tree.weights())))
+
+
+def checkable(model: AbstractDiscreteModel | Reduced) -> Decomposition | None:
+    """The witness of an exact value that another engine has computed, if a checker can repeat it by elimination."""
+    reduced = as_reduced(model)
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    order = best_order(sizes, scopes, seconds=1.0)
+    if order.log2_largest > _CHECKED_LARGEST or order.log2_total > _CHECKED_TOTAL:
+        return None
+    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order.order, keep=False))
 
 
 def _buckets(reduced: Reduced, tree: BucketTree, members: tuple, weights: np.ndarray) -> Iterator[Bucket]:
