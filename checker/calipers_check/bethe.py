@@ -39,11 +39,11 @@ class Bethe:
         if restricted.empty:
             return float("-inf")
         check_supermodular(restricted, self.flips)
-        trial = Trial(restricted, narrow(self.blocks, self.restricted, path))
-        scopes = {a: restricted.scope(a) for a in trial.across}
         links = {a: c for a, c in self.links.items() if restricted.scope(a) == self.restricted.scope(a)}
+        trial = Trial(restricted, narrow(self.blocks, self.restricted, path), outside=links)
+        scopes = {a: restricted.scope(a) for a in trial.across}
         if not links.keys() <= scopes.keys():
-            raise Reject("a link belongs to a factor that does not lie across blocks")
+            raise Reject("a link belongs to a factor that has no variable left")
         values, marginals = trial.solve((v,) for scope in scopes.values() for v in scope)
         if not any(isinstance(x, float) for x in values):  # else some block has no mass, and no marginals
             for a, scope in scopes.items():

@@ -185,12 +185,20 @@ def test_links_where_none_belong(tmp_path):
     def forged(links):
         return "lower", "bethe", "-99", forge.bethe(KEPT, [0] * N, BLOCKS, links)
 
-    assert "across blocks" in reason(tmp_path, forged([(0, table)]), m=magnet())  # inside the first row
-    assert "across blocks" in reason(tmp_path, forged([(8, [0.0, 0.0])]), m=magnet())  # a field
     assert "already" in reason(tmp_path, forged([(1, table), (1, table)]), m=magnet())
     for a in (-1, 99, 2**62):
         assert "does not have" in reason(tmp_path, forged([(a, table)]), m=magnet())
     assert "one number" in reason(tmp_path, forged([(1, [0.0, 0.0])]), m=magnet())
+
+
+def test_a_link_takes_a_factor_out_of_its_block(tmp_path):
+    """The block's trial does without it, and what is proved stays below."""
+    table = 0.01 * np.outer(SPIN, SPIN)
+    claim = ("lower", "bethe", "-99", forge.bethe(KEPT, [0] * N, BLOCKS, [(0, table)]))
+    path = forge.seal(tmp_path / "out.cert", *forge.draft(magnet(), claim))
+    (checked,) = check(path).claims
+    assert checked.accepted
+    assert functional({}) - 1.0 < checked.proved < LOG_Z
 
 
 @pytest.mark.parametrize("name", sorted(witness(GOOD)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from calipers.bounds.region_kernels import evaluate
 from calipers.bounds.region_layout import Group, Pairs, Region, grouped
+from calipers.core.witness import Block
 from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
@@ -96,6 +97,16 @@ class Blocks:
         state.inner[where] = shed.sum(1) - (extra * means).sum(1)
         state.error[where] = rounding + (2.0 * rounding + 32.0 * ULP) * np.abs(extra).sum(1)
         state.loose[where] = 2.0 * rounding + 4.0 * ULP
+
+
+def trials(blocks: Blocks, extra: np.ndarray) -> tuple[Block, ...]:
+    """The blocks of a witness under further fields (n,): their orders and extra tables."""
+    parts = []
+    for block in blocks.blocks:
+        order = block.sites[np.argsort(blocks.rank[block.sites])].tolist()
+        fields = zip(order, extra[order].tolist(), strict=True)
+        parts.append(Block(tuple(order), tuple(((v,), np.array([x, -x])) for v, x in fields if x != 0.0)))
+    return tuple(parts)
 
 
 def _coloured(count: int, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from calipers.bounds.cover import covers
-from calipers.bounds.cover_lattice import is_strippable, most_width, sweep_rank, tiles
+from calipers.bounds.cover_lattice import is_strippable, sweep_rank, tiles, whole_width
 from calipers.bounds.region_layout import Pairs, Region
 from calipers.models.ising import Ising
 
@@ -24,5 +24,5 @@ def blocks_of(model: Ising, width: int, *, cut: bool) -> tuple[Pairs, np.ndarray
 
 
 def widest(model: Ising) -> int:
-    """A width at which nothing is left over but, perhaps, a lattice's seam."""
-    return most_width(model.lattice) if is_strippable(model) and model.lattice is not None else max(model.n, 1)
+    """A width at which nothing is left over."""
+    return whole_width(model.lattice) if is_strippable(model) and model.lattice is not None else max(model.n, 1)

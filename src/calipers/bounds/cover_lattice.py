@@ -41,12 +41,17 @@ def most_width(lattice: Lattice) -> int:
     return lattice.n // lattice.shape[_sweep(lattice)]
 
 
+def whole_width(lattice: Lattice) -> int:
+    """The width from which one strip holds everything, its seam too."""
+    return most_width(lattice) * (2 if lattice.periodic and max(lattice.shape) > 2 else 1)
+
+
 def strips(lattice: Lattice, pairs: Pairs, width: int) -> Iterator[Region]:
     """Strips whose boxes have at most `width` sites across (at least `least_width`), and boxes astride the seam."""
     sites = np.moveaxis(_sites(lattice), _sweep(lattice), 0)
     length, across = sites.shape[0], sites.shape[1:-1]
     mask, column = np.zeros(lattice.n, bool), _columns(sites)
-    ring = lattice.periodic and length > 2 and width < 2 * most_width(lattice)
+    ring = lattice.periodic and length > 2 and width < whole_width(lattice)
     seam = _crossing(column, pairs.ends, length) if ring else None
     for box in _boxes(across, _sides(across, width // _basis(lattice)), lattice.periodic):
         yield pairs.region(sites[np.ix_(np.arange(length), *box)].ravel(), mask, seam)
@@ -67,7 +72,8 @@ def tiles(lattice: Lattice, pairs: Pairs, width: int, *, cut: bool) -> Iterator[
     """
     sites = np.moveaxis(_sites(lattice), _sweep(lattice), 0)
     length, across = sites.shape[0], sites.shape[1:-1]
-    mask, ring = np.zeros(lattice.n, bool), lattice.periodic and length > 2
+    mask = np.zeros(lattice.n, bool)
+    ring = lattice.periodic and length > 2 and width < whole_width(lattice)
     seam = _crossing(_columns(sites), pairs.ends, length) if ring and not cut else None
     sides = _sides(across, width // _basis(lattice), 1)
     runs = [np.array_split(np.arange(whole), -(-whole // side)) for whole, side in zip(across, sides, strict=True)]

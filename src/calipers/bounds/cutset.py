@@ -8,6 +8,7 @@ entry, for every assignment; a kernel does many assignments in one call. **Fails
 """
 
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -35,8 +36,9 @@ class Cutset(NamedTuple):
         return self.log2_states + self.log2_cells
 
 
-def choose(model: FactorGraph, log2_size: float, tries: int = 24, seed: int = 0) -> Cutset:
+def choose(model: FactorGraph, log2_size: float, tries: int = 24, seconds: float = 2.0, seed: int = 0) -> Cutset:
     """A cutset whose removal leaves tables of at most 2^log2_size entries: the cheapest of several greedy ones."""
+    until = time.monotonic() + seconds
     graph = adjacency(model.n, model.scopes, model.sizes)
     bits, random = bitset(graph.ptr, graph.nbr), np.random.default_rng(seed)
     best = None
@@ -46,6 +48,8 @@ def choose(model: FactorGraph, log2_size: float, tries: int = 24, seed: int = 0)
         found = _priced(model, order[kept:], order[:kept], graph.log2_sizes)
         if best is None or found.cost < best.cost:
             best = found
+        if time.monotonic() > until:
+            break
     assert best is not None
     return best
 

@@ -13,16 +13,20 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from calipers.models.ising import Ising
 
 
-def ferromagnetic(model: Ising) -> Ising | None:
-    """The same model after flips, all couplings ≥ 0; None when it is frustrated."""
+def ferromagnetic_signs(model: Ising) -> np.ndarray | None:
+    """Flips ±1 of each spin, (n,), that make all couplings ≥ 0; None when the model is frustrated."""
     couplings, edges = np.asarray(model.couplings), np.asarray(model.edges)
     if (couplings >= 0.0).all():
-        return model
+        return np.ones(model.n)
     signs = _signs(model.n, edges[couplings != 0.0], couplings[couplings != 0.0])
-    turned = couplings * signs[edges[:, 0]] * signs[edges[:, 1]]
-    if (turned < 0.0).any():
-        return None
-    return dataclasses.replace(model, couplings=turned, fields=np.asarray(model.fields) * signs)
+    return signs if (couplings * signs[edges[:, 0]] * signs[edges[:, 1]] >= 0.0).all() else None
+
+
+def turned(model: Ising, signs: np.ndarray) -> Ising:
+    """The same model in spins s'_i = σ_i s_i."""
+    edges = np.asarray(model.edges)
+    couplings = np.asarray(model.couplings) * signs[edges[:, 0]] * signs[edges[:, 1]]
+    return dataclasses.replace(model, couplings=couplings, fields=np.asarray(model.fields) * signs)
 
 
 def _signs(n: int, edges: np.ndarray, couplings: np.ndarray) -> np.ndarray:

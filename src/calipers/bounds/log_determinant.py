@@ -4,7 +4,7 @@
     φ(μ) = −½ log min(μ, 3) − max(μ − 3, 0)/6,   μ_k the eigenvalues of M;   J, h the couplings and fields times β
 
 for any λ with M positive definite: spins smeared out over intervals of length 2 have a density, whose entropy a Gaussian
-of the same covariance bounds (Theorem 7). Convex in λ; λ is improved by Newton's method, every iterate a bound. **Cost** one
+of the same covariance bounds (Theorem 8). Convex in λ; λ is improved by Newton's method, every iterate a bound. **Cost** one
 dense eigenvalue problem a step, 10 n³. **Fails** to be tight where local structure matters (sparse graphs: use strips
 or mini-buckets). **Source** Wainwright & Jordan, *Log-determinant relaxation* (2006), eq. 17, with its dual solved by
 hand but for λ; the eigenvalues beyond 3 are its constraint that a covariance is positive semidefinite.

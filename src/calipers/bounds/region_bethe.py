@@ -2,9 +2,9 @@
 
     log Z ≥ Σ_b [H(Q_b) + ⟨θ_b⟩] + Σ_{ij left over} [H(p_ij) − H(m_i) − H(m_j) + βJ_ij ⟨s_i s_j⟩]
 
-The blocks b are the large factors of a factor graph, the edges between them its small ones; this is its Bethe functional
-at pseudo-marginals that agree on every site: Q_b under any further fields fixes m_i, and p_ij is any table with
-marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both signs
+The blocks b are the large factors of a factor graph, the edges between them its small ones; this is its Bethe
+functional at pseudo-marginals that agree on every site: Q_b under any further fields fixes m_i, and p_ij is any table
+with marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both signs
 are allowed when flips of spins make them so. The fields are those of belief propagation between blocks: every iterate
 is a bound. **Cost** 2^width entries a site and sweep. **Fails** by refusing frustrated models. **Source** Ruozzi, *The
 Bethe partition function of log-supermodular graphical models* (2012), Theorem 3.5; Yedidia, Freeman & Weiss 2005.
@@ -17,12 +17,15 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import entr
 
-from calipers.bounds.blocks import Blocks, State
+from calipers.bounds.blocks import Blocks, State, trials
 from calipers.bounds.cover_blocks import blocks_of, widest
-from calipers.bounds.gauge import ferromagnetic
+from calipers.bounds.gauge import ferromagnetic_signs, turned
+from calipers.bounds.region_witness import AGREE
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.core.witness import Bethe as Witness
+from calipers.core.witness import Link
 from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
@@ -54,15 +57,16 @@ class RegionBethe(AbstractMethod):
         """Looks for flips of spins that make every coupling ferromagnetic."""
         if not isinstance(model, Ising):
             raise Refusal("RegionBethe() takes Ising models; use Tangent() for other factor graphs")
-        magnet = ferromagnetic(model)
-        if magnet is None:
+        signs = ferromagnetic_signs(model)
+        if signs is None:
             raise Refusal("RegionBethe() needs a model without frustration; use StructuredMeanField() for this one")
         width = "growing" if self.width is None else f"{self.width}"
-        return Plan(f"Region-Bethe, blocks of width {width}, {self.sweeps} sweeps a start.", magnet, limits=limits)
+        return Plan(f"Region-Bethe, blocks of width {width}, {self.sweeps} sweeps a start.", (turned(model, signs), signs), limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """An answer whenever the bound moves, at ever larger widths."""
-        magnet, best = plan.structure, -math.inf
+        assert isinstance(model, Ising)
+        (magnet, signs), best = plan.structure, -math.inf
         for width in self._widths(magnet):
             if best > -math.inf and not _fits(magnet, width, plan.limits):
                 return
@@ -72,7 +76,7 @@ class RegionBethe(AbstractMethod):
                     value, error = bethe(blocks, state)
                     if value > best + 1e-9 * abs(best) or best == -math.inf:
                         best = value
-                        yield self._answer(blocks, width, sweep, value, error, plan)
+                        yield self._answer(blocks, width, sweep, (value, error), (state, signs), plan)
 
     def _widths(self, model: Ising) -> Iterator[int]:
         if self.width is not None:
@@ -95,11 +99,13 @@ class RegionBethe(AbstractMethod):
             if change < self.tolerance:
                 return
 
-    def _answer(self, blocks: Blocks, width: int, sweep: int, value: float, error: float, plan: Plan) -> Answer:
-        offset = blocks.model.beta * blocks.model.offset
+    def _answer(
+        self, blocks: Blocks, width: int, sweep: int, bound: tuple[float, float], at: tuple, plan: Plan
+    ) -> Answer:
+        (value, error), offset = bound, blocks.model.beta * blocks.model.offset
         total, error = value - offset, error + ULP * (abs(value) + 2.0 * abs(offset))
-        name = repr(RegionBethe(width, self.sweeps, self.tolerance))
-        lower = Side(outward(total, error, -1.0), Grounds.COMPUTED, method=name)
+        name, proof = repr(RegionBethe(width, self.sweeps, self.tolerance)), lambda: witness(blocks, *at)
+        lower = Side(outward(total, error, -1.0), Grounds.COMPUTED, method=name, witness=proof)
         stats = {"width": width, "blocks": len(blocks.blocks), "sweeps": sweep, "left over": len(blocks.left)}
         return Answer(lower=lower, stats=stats, plan=plan)
 
@@ -139,6 +145,16 @@ def _pair(a: np.ndarray, b: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, ...]
     both = 2.0 * a * b / np.maximum(linear + root, 1e-300)
     both = np.clip(both, np.maximum(a + b - 1.0, 0.0), np.minimum(a, b))
     return both, a - both, b - both, 1.0 - a - b + both
+
+
+def witness(blocks: Blocks, state: State, signs: np.ndarray) -> Witness:
+    """What a certificate of the bound needs, in the spins of the model before its flips `signs`."""
+    q = 0.5 * (1.0 + state.magnetization)
+    a, b = q[blocks.head], q[blocks.tail]
+    covariance = (_pair(a, b, blocks.across)[0] - a * b) * signs[blocks.head] * signs[blocks.tail]
+    links = [Link(e, c * AGREE) for e, c in zip(blocks.left.tolist(), covariance.tolist(), strict=True)]
+    flips = (signs < 0).astype(np.int64)
+    return Witness((np.arange(2),) * blocks.model.n, flips, trials(blocks, state.extra * signs), tuple(links))
 
 
 def _fits(model: Ising, width: int, limits: Limits) -> bool:

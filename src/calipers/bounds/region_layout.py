@@ -175,7 +175,7 @@ def build_template(k: int, ends: np.ndarray, pairs: np.ndarray) -> Template:
 
 
 def _allocated(lengths: list[int], children: list[list[int]]) -> tuple[list[int], int]:
-    """Places of messages in a scratch, and its size: a place that is free again goes to the next message of its size."""
+    """Places of messages in a scratch, and its size; a place that is free again goes to the next of its size."""
     free: dict[int, list[int]] = {}
     places, top = [], 0
     for length, consumed in zip(lengths, children, strict=True):

@@ -10,7 +10,7 @@ from calipers.bounds.region import Regions, Split
 from calipers.bounds.region_layout import Group
 from calipers.core.witness import Bucket, Decomposition
 
-_AGREE = np.array([[1.0, -1.0], [-1.0, 1.0]])
+AGREE = np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
 def witness(regions: Regions, split: Split) -> Decomposition:
@@ -52,7 +52,7 @@ def _pair_tables(regions: Regions, split: Split, place: np.ndarray) -> tuple[lis
             factors[first].append(pair)
             share -= float(regions.coupling[pair])
         if share != 0.0:
-            extra[first].append(((site[first], site[second]), share * _AGREE))
+            extra[first].append(((site[first], site[second]), share * AGREE))
     return factors, extra
 
 

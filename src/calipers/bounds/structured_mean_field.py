@@ -15,16 +15,17 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from calipers.bounds.blocks import Blocks, State
+from calipers.bounds.blocks import Blocks, State, trials
 from calipers.bounds.cover_blocks import blocks_of, widest
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.core.witness import Block, Tangent
+from calipers.core.witness import Tangent
 from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
+_IDLE = 3  # rounds of starts without progress, after which a search ends
 _LEAST = 3  # starts for which there must be time before blocks are made wider
 
 
@@ -65,15 +66,18 @@ class StructuredMeanField(AbstractMethod):
             if blocks is not None and not _fits(model, width, slower, plan.limits):
                 break
             began, blocks, at = time.monotonic(), Blocks(model, *blocks_of(model, width, cut=True)), width
-            for best in self._search(blocks, best, random, self.starts):
+            for better in self._search(blocks, best, random, self.starts):
+                best = better
                 yield self._answer(blocks, at, best, plan)
             if not len(blocks.left):
                 return
             slower = (time.monotonic() - began) / (_seconds(model, width) * self.starts)
         assert blocks is not None
-        while self.width is None and math.isfinite(plan.limits.deadline):
+        idle = 0
+        while self.width is None and math.isfinite(plan.limits.deadline) and idle < _IDLE:
+            idle += 1
             for better in self._search(blocks, best, random, self.starts):
-                best = better
+                idle, best = 0, better
                 yield self._answer(blocks, at, best, plan)
 
     def _widths(self, model: Ising) -> Iterator[int]:
@@ -109,7 +113,7 @@ class StructuredMeanField(AbstractMethod):
         assert state is not None
         total, error = best.value - offset, best.error + ULP * (abs(best.value) + 2.0 * abs(offset))
         name = repr(StructuredMeanField(width, self.starts, self.sweeps, self.tolerance, self.seed))
-        proof = lambda: witness(blocks, state)  # noqa: E731
+        proof = lambda: Tangent((np.arange(2),) * blocks.model.n, trials(blocks, state.extra))  # noqa: E731
         lower = Side(outward(total, error, -1.0), Grounds.COMPUTED, method=name, witness=proof)
         stats = {"width": width, "blocks": len(blocks.blocks), "left over": len(blocks.left)}
         return Answer(lower=lower, stats=stats, plan=plan)
@@ -130,16 +134,6 @@ def gibbs(blocks: Blocks, state: State) -> tuple[float, float]:
     value = math.fsum([*state.inner, *terms])
     loose = state.loose[blocks.block[blocks.head]] + state.loose[blocks.block[blocks.tail]] + 4.0 * ULP
     return value, float(state.error.sum() + (loose * np.abs(blocks.across)).sum() + ULP * abs(value))
-
-
-def witness(blocks: Blocks, state: State) -> Tangent:
-    """What a certificate of the bound needs: the blocks' orders and their further fields."""
-    parts = []
-    for block in blocks.blocks:
-        order = block.sites[np.argsort(blocks.rank[block.sites])].tolist()
-        fields = zip(order, state.extra[order].tolist(), strict=True)
-        parts.append(Block(tuple(order), tuple(((v,), np.array([x, -x])) for v, x in fields if x != 0.0)))
-    return Tangent((np.arange(2),) * blocks.model.n, tuple(parts))
 
 
 def _starting(blocks: Blocks, best: Best, start: int, random: np.random.Generator) -> np.ndarray:

@@ -19,6 +19,7 @@ METHODS = {
     "Bethe": "calipers.variational.bethe",
     "Tangent": "calipers.bounds.tangent",
     "MiniBucket": "calipers.bounds.mini_bucket",
+    "LogDeterminant": "calipers.bounds.log_determinant",
     "Pairs": "calipers.bounds.pairs",
     "ClosedForm": "calipers.exact.closed_form",
     "Planar": "calipers.exact.planar",

@@ -28,8 +28,11 @@ _BLOCK = 1024  # samples whose indices stay in the nearest cache
 
 @sampler.register
 def elimination_sampler(method: Elimination, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
-    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`."""
-    layout = lay_out(model, (), limits, order_seconds=method.order_seconds, copies=3.0)
+    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`.
+
+    The order is found by a search of fixed length, not in `method.order_seconds`: with it go the samples of a seed.
+    """
+    layout = lay_out(model, (), limits, copies=3.0)
     run = layout.run()
     value = float(np.sum(run.shed)) + layout.log_constant
     lower, upper = exact_sides(value, run.error + layout.reduced.error + ULP * abs(value), repr(method))

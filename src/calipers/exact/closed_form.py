@@ -12,7 +12,8 @@ everything else, with the reason. **Source** Ising 1925; Curie & Weiss; Kaufman 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,10 +24,16 @@ from scipy.special import gammaln, logsumexp
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.core.witness import Formula
+from calipers.exact.bucket_tree import BucketTree
+from calipers.exact.elimination import elimination_witness
 from calipers.exact.kaufman import torus_log_z
+from calipers.exact.ordering import best_order
 from calipers.exact.transfer_matrix import as_magnet
 from calipers.models.edges import canonical
+from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
+from calipers.models.reduction import as_reduced
 
 ULP = 2.0**-53
 _TREE, _RING, _COMPLETE = "no field, at most one loop a part", "a uniform ring or path", "a uniform complete graph"
@@ -57,19 +64,21 @@ class ClosedForm(AbstractMethod):
         """Recognises the model, and refuses when it cannot."""
         found = as_magnet(model)
         magnet = _Magnet(found.edges, found.beta * found.couplings, found.beta * found.fields)
-        for name, formula in ((_TREE, _loops), (_RING, _ring), (_COMPLETE, _complete), (_TORUS, _torus)):
+        shape = _torus_shape(magnet)
+        torus = partial(_torus, shape=shape)
+        for name, formula in ((_TREE, _loops), (_RING, _ring), (_COMPLETE, _complete), (_TORUS, torus)):
             value = formula(magnet)
             if value is not None:
-                text = f"Closed form of {magnet.n} spins: {name}."
-                return Plan(text, (name, *value, found.beta * found.offset), cells=float(magnet.n), limits=limits)
+                text, structure = f"Closed form of {magnet.n} spins: {name}.", (name, *value, found.beta * found.offset)
+                return Plan(text, (*structure, shape), cells=float(magnet.n), limits=limits)
         raise Refusal(f"no closed form is known: this is neither of {_TREE}; {_RING}; {_COMPLETE}; {_TORUS}, no field")
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer, without marginals."""
-        name, value, error, constant = plan.structure
+        name, value, error, constant, shape = plan.structure
         value -= constant
         error += ULP * (2.0 * abs(value) + 2.0 * abs(constant))
-        lower, upper = exact_sides(value, error, repr(self))
+        lower, upper = exact_sides(value, error, repr(self), _witness(model, name, shape))
         yield Answer(lower, upper, value=value, result=Result.EXACT, stats={"formula": name}, plan=plan)
 
 
@@ -175,17 +184,21 @@ def _complete(magnet: _Magnet) -> tuple[float, float] | None:
     return value, ULP * (8.0 * size + 4.0 * abs(value))
 
 
-def _torus(magnet: _Magnet) -> tuple[float, float] | None:
-    """A square lattice in the order of `lattices.bonds`, one coupling along each axis."""
+def _torus_shape(magnet: _Magnet) -> tuple[int, int] | None:
+    """The sides of a square lattice without field, in the order of `lattices.bonds`, one coupling along each axis."""
     if magnet.fields.any():
         return None
     row = np.concatenate([magnet.edges[magnet.edges[:, 0] == 0, 1], magnet.edges[magnet.edges[:, 1] == 0, 0]])
     for side in sorted(set(row.tolist())):
-        if side > 1 and magnet.n % side == 0:
-            found = _axis_couplings(magnet, (magnet.n // side, side))
-            if found is not None:
-                return _kaufman((magnet.n // side, side), *found)
+        shape = (magnet.n // side, side) if side > 1 else (0, 0)
+        if magnet.n == shape[0] * shape[1] and _axis_couplings(magnet, shape) is not None:
+            return shape
     return None
+
+
+def _torus(magnet: _Magnet, shape: tuple[int, int] | None) -> tuple[float, float] | None:
+    found = None if shape is None else _axis_couplings(magnet, shape)
+    return None if shape is None or found is None else _kaufman(shape, *found)
 
 
 def _axis_couplings(magnet: _Magnet, shape: tuple[int, int]) -> tuple[float, float] | None:
@@ -206,3 +219,28 @@ def _kaufman(shape: tuple[int, int], x: float, y: float) -> tuple[float, float] 
         return None  # both twists: the four products cancel
     value, n = torus_log_z(shape, 1.0, (x, y)), shape[0] * shape[1]
     return value, ULP * (16.0 * n * (abs(x) + abs(y) + 2.0) + 8.0 * abs(value) + 64.0)
+
+
+def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | None) -> Callable[[], Any] | None:
+    """What writes a certificate: elimination for trees and rings, the formula for the others if the model is an Ising.
+
+    None where the checker has no formula: a factor graph that is a magnet only up to rounding, a frustrated torus.
+    """
+    if name in (_TREE, _RING):
+        return lambda: _elimination(model)
+    if not isinstance(model, Ising):
+        return None
+    if name == _COMPLETE:
+        return lambda: Formula("complete")
+    assert shape is not None
+    found = _axis_couplings(_Magnet(model.edges, model.couplings, model.fields), shape)
+    if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
+        return None
+    return lambda: Formula("torus", np.arange(model.n).reshape(shape))
+
+
+def _elimination(model: AbstractDiscreteModel) -> Any:
+    reduced = as_reduced(model)
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    order = best_order(sizes, scopes, seconds=0.0).order
+    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order, keep=False))

@@ -23,10 +23,13 @@ from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
 from calipers.exact.product import ProductRun
-from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, slices
+from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, sampled_cells, slices
 from calipers.models.reduction import Reduced, as_reduced
 
 SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
+_WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
+_CACHE = 6.4e7  # bytes of such a slice
+_HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 
 
 class Elimination(AbstractMethod):
@@ -104,13 +107,18 @@ class Elimination(AbstractMethod):
 
 
 def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
-    """The plan of an elimination along `order`, in slices if memory is short; refuses when that would not do."""
+    """The plan of an elimination along `order`, in slices if memory is short or zeros make slices cheaper.
+
+    **Raises:** `Refusal` when time or memory would not do.
+    """
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     cost = order_cost(sizes, scopes + probes, order)
     a_cell = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL
     seconds, left = 2.0**cost.log2_total * a_cell, limits.seconds_left()
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
+    if not limits.beliefs and (found := _cheaper(reduced, order, 2.0**cost.log2_total, limits)):
+        return _plan_slices(reduced, found[0], limits, largest, "because of zeros", found[1])
     if seconds > left:
         raise Refusal(f"elimination would not finish in time: {largest}, {left:.3g} s left")
     if 8.0 * 2.0 ** (cost.log2_largest - 1) <= limits.memory:
@@ -118,33 +126,40 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
         if tree.bytes <= limits.memory:
             text = f"Eliminate {len(sizes)} variables exactly: {largest}, {tree.bytes / 1e6:.3g} MB."
             return Plan(text, (reduced, tree, probes, None), tree.log2_size, tree.cells, tree.bytes, limits, seconds)
-    if limits.beliefs:
-        raise Refusal(f"marginals need too much memory: {largest}, {limits.memory / 1e9:.3g} GB allowed")
-    return _plan_slices(reduced, order, limits, largest)
-
-
-def _plan_slices(reduced: Reduced, order: np.ndarray, limits: Limits, largest: str) -> Plan:
-    """The plan of an elimination in slices."""
-    sizes, scopes, left = reduced.model.domains, list(reduced.model.scopes), limits.seconds_left()
-    sliced = choose(sizes, scopes, order, limits.memory, left / SECONDS_PER_CELL)
     allowed = f"{limits.memory / 1e9:.3g} GB"
+    if limits.beliefs:
+        raise Refusal(f"marginals need too much memory: {largest}, {allowed} allowed")
+    sliced = choose(sizes, scopes, order, limits.memory, left / SECONDS_PER_CELL)
     if sliced is None:
         raise Refusal(f"elimination needs too much memory: {largest}, {allowed} allowed, and slices too much time")
+    return _plan_slices(reduced, sliced, limits, largest, f"to fit {allowed}", sliced.cells)
+
+
+def _cheaper(reduced: Reduced, order: np.ndarray, cells: float, limits: Limits) -> tuple[Slices, float] | None:
+    """Slices that fit the cache and, as a sample says, take half the work or less thanks to zeros; and that work."""
+    hard = any(np.isneginf(t).any() for t in reduced.model.tables)
+    if not hard or not _WORTH_SLICING < cells < _HOPELESS:
+        return None
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    cut = choose(sizes, scopes, order, min(limits.memory, _CACHE), 8.0 * cells)
+    expected = math.inf if cut is None else sampled_cells(reduced, cut)
+    affordable = expected < 0.5 * min(cells, limits.seconds_left() / SECONDS_PER_CELL)
+    return (cut, expected) if cut is not None and affordable else None
+
+
+def _plan_slices(
+    reduced: Reduced, sliced: Slices, limits: Limits, largest: str, why: str, cells: float
+) -> Plan:  # fmt: skip
+    """The plan of an elimination in slices, of so many joint entries in all."""
+    sizes, scopes, each = reduced.model.domains, list(reduced.model.scopes), sliced.tree
     tree = BucketTree.build(sizes, scopes, np.concatenate([sliced.order, sliced.fixed]).astype(np.int64), keep=False)
     text = (
-        f"Eliminate {len(sizes)} variables exactly, in {sliced.number} slices to fit {allowed} ({largest}, in one "
-        f"piece): 2^{sliced.tree.log2_size:.1f} entries and {sliced.tree.bytes / 1e6:.3g} MB a slice, "
-        f"about {sliced.cells * SECONDS_PER_CELL:.2g} s in all, less where zeros rule slices out."
+        f"Eliminate {len(sizes)} variables exactly, in {sliced.number} slices {why} (in one piece: {largest}): at most "
+        f"2^{each.log2_size:.1f} entries and {each.bytes / 1e6:.3g} MB a slice, about {cells * SECONDS_PER_CELL:.2g} s "
+        + ("in all." if cells == sliced.cells else "in all, by a sample of the slices.")
     )
-    return Plan(
-        text,
-        (reduced, tree, [], sliced),
-        sliced.tree.log2_size,
-        sliced.cells,
-        sliced.tree.bytes,
-        limits,
-        sliced.cells * SECONDS_PER_CELL,
-    )
+    seconds = cells * SECONDS_PER_CELL
+    return Plan(text, (reduced, tree, [], sliced), each.log2_size, cells, each.bytes, limits, seconds)
 
 
 def _impossible(method: str, plan: Plan) -> Answer:

@@ -28,7 +28,7 @@ _SECONDS_PER_FLOP = 1.5e-9  # measured on one 2026 core, backward pass included;
 _NO_FIELD = 1e-11  # fields that add up to less are rounding: they join the error
 
 
-class _Task(NamedTuple):
+class PlanarTask(NamedTuple):
     """What is computed: the magnet, K and the graph (with the ghost as last site, if there is one), and the rest."""
 
     magnet: Ising
@@ -61,8 +61,8 @@ class Planar(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel | Reduced, limits: Limits = Limits()) -> Plan:
         """Recognises the magnet, draws it, and orders the elimination; refuses what is not planar."""
-        task = _task(model, self.genus)
-        if isinstance(task, Answer):
+        task = planar_task(model, self.genus)
+        if task is None:
             return Plan("Propagation shows that every configuration has weight zero.", task, limits=limits)
         graph = task.graph
         seconds = _SECONDS_PER_FLOP * graph.flops
@@ -81,7 +81,7 @@ class Planar(AbstractMethod):
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
         task = plan.structure
-        if isinstance(task, Answer):
+        if task is None:
             lower, upper = exact_sides(-math.inf, 0.0, repr(self))
             yield Answer(lower, upper, value=-math.inf, result=Result.EXACT, plan=plan)
             return
@@ -96,11 +96,14 @@ class Planar(AbstractMethod):
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
 
-def _task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> _Task | Answer:
-    """The magnet in the model, drawn; an empty `Answer` when every weight is zero."""
+def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> PlanarTask | None:
+    """The magnet in the model, drawn; None when every weight is zero.
+
+    **Raises:** `Refusal` when there is no magnet, or no drawing.
+    """
     reduced = None if isinstance(model, Ising) else as_reduced(model)
     if reduced is not None and reduced.log_constant == -math.inf:
-        return Answer()
+        return None
     magnet = model if isinstance(model, Ising) else as_ising(reduced.model)  # type: ignore[union-attr]
     if magnet is None:
         raise Refusal("this is no magnet: Planar takes binary variables, at most two in a factor, and no zeros")
@@ -123,10 +126,10 @@ def _task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> _Task | An
     except ImportError as reason:
         raise Refusal(f"the graph is no lattice, and to draw it {reason}") from reason
     error += ULP * (abs(constant) + 4.0 * float(np.abs(K).sum()))  # K and constants are products and sums themselves
-    return _Task(magnet, reduced, graph, K, ghost, constant, error)
+    return PlanarTask(magnet, reduced, graph, K, ghost, constant, error)
 
 
-def _belief(task: _Task, correlations: np.ndarray) -> Belief | None:
+def _belief(task: PlanarTask, correlations: np.ndarray) -> Belief | None:
     """Marginals of sites and factors; None when some magnetization is no correlation of an edge with the ghost."""
     magnet = task.magnet
     m, c = np.zeros(magnet.n), correlations[: magnet.e]
