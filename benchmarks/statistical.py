@@ -68,8 +68,8 @@ def coverage(seeds: int, delta: float) -> None:
         "cubic 3×3×2": cal.Ising.cubic((3, 3, 2), coupling="pm1", field="gauss:0.1", seed=5),
         "SK 12": cal.Ising.sherrington_kirkpatrick(12, beta=1.0, seed=6),
         "regular 3, n=20": cal.Ising.random_regular(3, 20, coupling="pm1", beta=1.0, seed=7),
-        **{f"random graph {s}": random_graph(s, n=14, states=3, arity=3) for s in (8, 9)},
-        **{f"zeros {s}": random_graph(s, n=14, states=3, arity=3, zeros=0.1) for s in (10, 12, 14)},
+        **{f"random graph {s}": random_graph(s, n=18, states=3, arity=3) for s in (15, 18)},
+        **{f"zeros {s}": random_graph(s, n=18, states=3, arity=3, zeros=0.03) for s in (13, 15, 18)},
     }
     importance = cal.ImportanceSampling(ibound=3, samples=3000, sweeps=10, orders=1)
     methods = (importance, cal.AnnealedImportance(chains=128, steps=20))
