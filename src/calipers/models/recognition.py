@@ -1,4 +1,4 @@
-"""Recognises an Ising magnet inside a factor graph, and a grid in its bonds, so that what is known of both is of use."""
+"""Recognises an Ising magnet inside a factor graph, and a grid in its bonds, so that what is known of both helps."""
 
 import dataclasses
 
