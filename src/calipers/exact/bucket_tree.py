@@ -214,6 +214,12 @@ class Run:
             for at, shape in zip(self.tree.table_at, shapes, strict=True)
         ]
 
+    def tables(self, first: int) -> list[np.ndarray]:
+        """Copies of the log tables from number `first` on."""
+        shapes = [tuple(int(self.tree.sizes[v]) for v in s) for s in self.tree.scopes[first:]]
+        places = zip(self.tree.table_at[first:], shapes, strict=True)
+        return [self.arena[at : at + math.prod(shape)].reshape(shape).copy() for at, shape in places]
+
     def _rounding(self, value: float) -> float:
         """Rounding estimate of Φ: ulp × what `BucketTree.rounds` counts × the size of each item."""
         tables, messages, shifts, own = self.tree.rounds

@@ -32,6 +32,7 @@ _DEAR = 10.0  # times the search: elimination that is worth a longer one
 _FAR = 1000.0  # times the time left: what no better order brings near
 _WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
 _CACHE = 6.4e7  # bytes of such a slice
+_CHECKED_LARGEST, _CHECKED_TOTAL = 22.0, 27.0  # log2 of entries that a checker goes through in some minutes
 _HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 
 
@@ -135,7 +136,7 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
         tree = BucketTree.build(sizes, scopes + probes, order, keep=limits.beliefs)
         if tree.bytes <= limits.memory:
             text = f"Eliminate {len(sizes)} variables exactly: {largest}, {tree.bytes / 1e6:.3g} MB."
-            return Plan(text, (reduced, tree, probes, None), tree.log2_size, tree.cells, tree.bytes, limits)
+            return Plan(text, (reduced, tree, probes, None), tree.log2_size, tree.cells, tree.bytes, limits, seconds)
     allowed = f"{limits.memory / 1e9:.3g} GB"
     if limits.beliefs:
         raise Refusal(f"marginals need too much memory: {largest}, {allowed} allowed")
@@ -168,7 +169,8 @@ def _plan_slices(
         f"2^{each.log2_size:.1f} entries and {each.bytes / 1e6:.3g} MB a slice, about {cells * SECONDS_PER_CELL:.2g} s "
         + ("in all." if cells == sliced.cells else "in all, by a sample of the slices.")
     )
-    return Plan(text, (reduced, tree, [], sliced), each.log2_size, cells, each.bytes, limits)
+    seconds = cells * SECONDS_PER_CELL
+    return Plan(text, (reduced, tree, [], sliced), each.log2_size, cells, each.bytes, limits, seconds)
 
 
 def _impossible(method: str, plan: Plan) -> Answer:
@@ -212,6 +214,16 @@ def elimination_witness(reduced: Reduced, tree: BucketTree) -> Decomposition:
     """Whole buckets along the order, in the original model's variables and factor numbers."""
     members = (*reduced.members, *(() for _ in range(len(tree.scopes) - len(reduced.members))))
     return Decomposition(reduced.states, tuple(_buckets(reduced, tree, members, tree.weights())))
+
+
+def checkable(model: AbstractDiscreteModel | Reduced) -> Decomposition | None:
+    """The witness of an exact value that another engine has computed, if a checker can repeat it by elimination."""
+    reduced = as_reduced(model)
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    order = best_order(sizes, scopes, seconds=1.0)
+    if order.log2_largest > _CHECKED_LARGEST or order.log2_total > _CHECKED_TOTAL:
+        return None
+    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order.order, keep=False))
 
 
 def _buckets(reduced: Reduced, tree: BucketTree, members: tuple, weights: np.ndarray) -> Iterator[Bucket]:
