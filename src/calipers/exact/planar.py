@@ -6,7 +6,7 @@ the ghost can be drawn, on the spins around one face of the plane, say. Extra ed
 raise the genus g, and each unit of it costs a factor of four.
 
 **Proves** log Z = value ± error; refuses when the error exceeds `tolerance` (very low temperatures with frustration).
-**Cost** O(4^g n^{3/2}): 0.03 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
+**Cost** O(4^g n^{3/2}): 0.1 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
 """
 
 import dataclasses
