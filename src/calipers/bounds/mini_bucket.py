@@ -22,8 +22,7 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree, Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.reduction import Reduced
@@ -75,7 +74,7 @@ class MiniBucket(AbstractMethod):
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
                 return
-            if self.ibound is None and _PASSES * tree.cells * SECONDS_PER_CELL > plan.limits.seconds_left():
+            if self.ibound is None and _PASSES * tree.cells * SECONDS_PER_LOG_CELL > plan.limits.seconds_left():
                 return
             for _, answer in self._sweep(reduced, prepare(reduced, order, ibound), self.sweeps, plan):
                 yield answer

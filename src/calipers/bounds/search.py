@@ -23,8 +23,7 @@ from calipers.bounds.tournament import best_of
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.bucket_tree import Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, Run
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
@@ -85,7 +84,7 @@ class Search(AbstractMethod):
     def _larger(self, reduced: Reduced, order: np.ndarray, ibound: int, spent: float, limits: Limits) -> int | None:
         """The next i-bound, if its tables fit the memory and a third of the time left."""
         tree = build_tree(reduced, order, ibound + 3)
-        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_CELL
+        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_LOG_CELL
         fits = 2.0 * tree.bytes + 8.0 * tree.cells < 0.7 * limits.memory and seconds < limits.seconds_left() / 3.0
         return ibound + 3 if fits else None
 

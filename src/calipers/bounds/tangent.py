@@ -22,7 +22,7 @@ from calipers.bounds.trial import Trial
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL
 from calipers.exact.feasible import feasible, has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
@@ -185,7 +185,7 @@ def _induced(reduced: Reduced, variables: np.ndarray, cells: float) -> list[np.n
 
 def _fits(trial: Trial, limits: Limits) -> bool:
     """Whether a few sweeps at this width fit the time and the memory left."""
-    return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_CELL < limits.seconds_left()
+    return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_LOG_CELL < limits.seconds_left()
 
 
 def _steer(
