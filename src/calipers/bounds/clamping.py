@@ -21,6 +21,7 @@ from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.part_witness import DoneParts, part_witnesses
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
@@ -80,12 +81,15 @@ class Clamping(AbstractMethod):
             return
         if any(len(cut.variables) for _, cut in parts):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
-        frontiers, constant, error = [], 0.0, 0.0
+        frontiers, constant, error, single = [], 0.0, 0.0, None
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
             if len(cut.variables) and bound > -math.inf:
-                frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
+                done = DoneParts(Conditioner(part, cut))
+                halved = unchanged_by_flips(part, np.ones(part.n, bool))
+                frontiers.append(self._frontier(run, done, bound, halved, limits.memory / (4.0 * len(parts))))
+                single = (run, frontiers[0], done, halved) if len(parts) == 1 else None
             else:
                 constant, error = constant + bound, error + run.error
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
@@ -95,7 +99,8 @@ class Clamping(AbstractMethod):
             yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
             return
         while True:
-            yield joined(reduced, frontiers, constant, error, name, stats, plan)
+            witnesses = part_witnesses(reduced, *single) if single else (None, None)
+            yield joined(reduced, frontiers, constant, error, name, stats, plan, witnesses)
             if all(f.done for f in frontiers):
                 return
             frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)
@@ -109,20 +114,19 @@ class Clamping(AbstractMethod):
         optimised(run, self.upper.sweeps)
         return run
 
-    def _frontier(self, part: FactorGraph, cut: Cutset, run: Run, bound: float, memory: float) -> Frontier:
+    def _frontier(self, run: Run, done: DoneParts, bound: float, halved: bool, memory: float) -> Frontier:
         """The root of the tree of parts of one component."""
-        conditioner = Conditioner(part, cut)
-        chosen = np.zeros(part.n, bool)
+        cut, chosen = done.conditioner.cutset, np.zeros(len(run.tree.sizes), bool)
         chosen[cut.variables] = True
         return Frontier(
             run,
             chosen,
             bound,
             memory=min(memory, 1e9),
-            halved=unchanged_by_flips(part, np.ones(part.n, bool)),
-            evaluate=conditioner.log_masses,
+            halved=halved,
+            evaluate=done.log_masses,
             batch=int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256)),
-            error=conditioner.error,
+            error=done.conditioner.error,
         )
 
 

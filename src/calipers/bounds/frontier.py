@@ -128,6 +128,11 @@ class Frontier:
         """Prefixes on the heap."""
         return int(self.prefixes.counts[WAITING])
 
+    def open_prefixes(self) -> list[np.ndarray]:
+        """The states of every open prefix, as long as it is deep."""
+        p = self.prefixes
+        return [p.states[slot, : p.depth[slot]].copy() for slot in p.heap[: self.open].tolist()]
+
     def grow(self, expansions: int, dive_share: float = 0.3) -> bool:
         """Expands up to `expansions` prefixes; returns whether it stopped early because a batch was evaluated."""
         why, filled = kernels.expand(
