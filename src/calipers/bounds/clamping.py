@@ -21,6 +21,7 @@ from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.part_witness import part_witnesses
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
@@ -81,11 +82,14 @@ class Clamping(AbstractMethod):
         if any(len(cut.variables) for _, cut in parts):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
         frontiers, constant, error = [], 0.0, 0.0
+        witnesses: tuple[Any, Any] = (None, None)
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
             if len(cut.variables) and bound > -math.inf:
                 frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
+                if len(parts) == 1:
+                    witnesses = part_witnesses(reduced, frontiers[0], cut, run)
             else:
                 constant, error = constant + bound, error + run.error
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
@@ -95,7 +99,7 @@ class Clamping(AbstractMethod):
             yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
             return
         while True:
-            yield joined(reduced, frontiers, constant, error, name, stats, plan)
+            yield joined(reduced, frontiers, constant, error, name, stats, plan, witnesses)
             if all(f.done for f in frontiers):
                 return
             frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)

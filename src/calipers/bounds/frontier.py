@@ -86,6 +86,7 @@ class Frontier:
         self._gain = np.empty(most)
         self._batch = np.empty((0 if evaluate is None else batch, depth), np.uint8)
         self._batch_bound = np.empty(len(self._batch))
+        self.halved, self.found = halved, list[np.ndarray]()  # the assignments whose mass was evaluated, in batches
         self._plant(2 if halved else 1)
         # each log mass is a sum of D differences, each of a few stored numbers that carry the run's rounding
         self.error = error + 4.0 * run.error + ULP * (depth + 8.0) * self.size
@@ -128,6 +129,11 @@ class Frontier:
         """Prefixes on the heap."""
         return int(self.prefixes.counts[WAITING])
 
+    def groups(self) -> Iterator[np.ndarray]:
+        """The states of every open prefix, as many as it is deep."""
+        for slot in self.prefixes.heap[: self.open].tolist():
+            yield self.prefixes.states[slot, : self.prefixes.depth[slot]].copy()
+
     def grow(self, expansions: int, dive_share: float = 0.3) -> bool:
         """Expands up to `expansions` prefixes; returns whether it stopped early because a batch was evaluated."""
         why, filled = kernels.expand(
@@ -138,6 +144,7 @@ class Frontier:
         if filled:
             assert self.evaluate is not None
             found, slack = self.evaluate(self._batch[:filled])
+            self.found.append(self._batch[:filled].copy())
             relative = found - self.bound + self._copies
             for value, most in zip(relative.tolist(), self._batch_bound.tolist(), strict=False):
                 kernels.accumulate(self.mass, min(value, most))
