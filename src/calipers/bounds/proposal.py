@@ -31,10 +31,11 @@ from calipers.bounds.search import joined
 from calipers.bounds.search_kernels import EXPANDED
 from calipers.bounds.strata import Strata
 from calipers.bounds.sweeps import optimised
-from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides
+from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import Run
+from calipers.exact.kernels import ULP
 from calipers.exact.ordering import adjacency, greedy_orders
 from calipers.exact.sampling import generator
 from calipers.models.reduction import Reduced, as_reduced
@@ -42,6 +43,7 @@ from calipers.models.reduction import Reduced, as_reduced
 _LADDER = (6, 9, 12, 14, 16, 18, 20, 22, 24, 26)
 _TRIAL_IBOUND, _TRIAL_SWEEPS = 8, 5  # to compare orders
 _CELL = 5e-8  # seconds a joint entry and sweep, forward and back; only plans depend on it
+_MEMORY = 2.5  # times what a tree needs: two of them are compared, and one tabulated
 _CHEAP = 0.2  # seconds that wider tables may take unasked
 _EXPANSIONS = 50_000  # prefixes, before the search is judged for the first time
 _runs = itertools.count()  # no two runs share a look
@@ -124,7 +126,10 @@ class ImportanceSampling(AbstractMethod):
         found: list[tuple[float, int]] = []
         best: Run | None = None
         for place, order in enumerate(candidates):
-            run = build_tree(reduced, order, ibound).run(list(reduced.model.log_tables()))
+            tree = build_tree(reduced, order, ibound)
+            if tree.bytes > plan.limits.memory:
+                raise Refusal(f"tables of 2^{ibound + 1} entries need {tree.bytes / 1e9:.2g} GB; that is not allowed")
+            run = tree.run(list(reduced.model.log_tables()))
             found.append((optimised(run, min(_TRIAL_SWEEPS, self.sweeps) if len(candidates) > 1 else 0), place))
             if best is None or found[-1] == min(found):
                 best = run
@@ -140,11 +145,12 @@ class ImportanceSampling(AbstractMethod):
     ) -> bool:
         """Whether wider mini-buckets fit, and are likely to cost less than the sampling that is left to do."""
         tree = build_tree(reduced, candidates[0], ibound)
+        if _MEMORY * tree.bytes > limits.memory:
+            return False
         cost = tree.cells * _CELL * (self.sweeps + 2 + (_TRIAL_SWEEPS + 2) * (len(candidates) - 1))
         if self.ibound is not None or cost < _CHEAP:
             return True
-        fits = 2.5 * tree.bytes < limits.memory and cost < 0.25 * limits.seconds_left()
-        return fits and cost < 0.5 * pilot.seconds(self.samples)
+        return cost < min(0.25 * limits.seconds_left(), 0.5 * pilot.seconds(self.samples))
 
     def _searched(
         self, reduced: Reduced, pilot: Pilot, run: Run, plan: Plan, seed: int
@@ -189,8 +195,9 @@ class ImportanceSampling(AbstractMethod):
         low, high = strata.sides(*sequence.bounds())
         share, name = 0.5 * plan.limits.delta, repr(self)
         shift = reduced.log_constant
-        lower = Side(low + shift - reduced.error, Grounds.STATISTICAL, share, name, look=(*look, "below"))
-        upper = Side(high + shift + reduced.error, Grounds.STATISTICAL, share, name, look=(*look, "above"))
+        error = reduced.error + ULP * abs(shift)
+        lower = Side(outward(low + shift, error, -1.0), Grounds.STATISTICAL, share, name, look=(*look, "below"))
+        upper = Side(outward(high + shift, error, 1.0), Grounds.STATISTICAL, share, name, look=(*look, "above"))
         if low == -math.inf:
             reason = f"{tally.count} samples, of which {tally.positive} have positive weight, do not bound Z from below"
             lower = Side(-math.inf, Grounds.NONE, share, reason=reason, look=lower.look)
