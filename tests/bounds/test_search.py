@@ -88,7 +88,7 @@ def test_a_domain_too_large_for_a_search_is_refused():
 
 def test_parts_of_a_cutset_add_up():
     glass = as_reduced(cal.from_spec("regular:3,n=12,J=gauss:1,h=gauss:0.3,beta=1,seed=2")).model
-    cut = choose(glass, 2)
+    cut = choose(glass, 2, np.ones(glass.n))
     assert len(cut.variables) > 2
     conditioner = Conditioner(glass, cut)
     states = np.indices((2,) * len(cut.variables)).reshape(len(cut.variables), -1).T.astype(np.uint8)
@@ -105,7 +105,7 @@ def test_what_underflows_is_reported():
     graph = FactorGraph(
         (2,) * 4, ((0, 1), (1, 2), (2, 3), (0, 3)), (steep, -steep, steep, np.array([[-900.0, 0], [0, -3]]))
     )
-    cut = choose(graph, 1)
+    cut = choose(graph, 1, np.ones(graph.n))
     masses, lost = Conditioner(graph, cut).log_masses(
         np.indices((2,) * len(cut.variables)).reshape(len(cut.variables), -1).T.astype(np.uint8).copy()
     )

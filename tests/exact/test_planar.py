@@ -228,3 +228,14 @@ def test_a_cold_ferromagnet_is_no_problem():
     magnet = cal.Ising.square((20, 20), beta=40.0, periodic=False)
     answer = log_z(magnet, cal.Planar())
     assert answer.value == pytest.approx(40.0 * magnet.e + math.log(2.0), abs=1e-9)
+
+
+def test_fronts_stay_small_on_graphs_in_many_pieces():
+    random = np.random.default_rng(0)
+    corners = Delaunay(random.random((2000, 2))).simplices
+    edges = np.unique(np.sort(corners[:, [[0, 1], [1, 2], [0, 2]]].reshape(-1, 2)), axis=0)
+    half = edges[random.random(len(edges)) < 0.5]
+    for graph in (planar_graph(2000, edges), planar_graph(2000, half)):
+        assert np.diff(graph.fronts.start).max() < 8 * math.sqrt(2000)
+    whole = log_partition_planar(planar_graph(2000, half), np.full(len(half), 0.4))
+    assert whole.error < 1e-9

@@ -19,6 +19,7 @@ import numpy as np
 
 from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
+from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
@@ -59,8 +60,10 @@ class Clamping(AbstractMethod):
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model and chooses a cutset for each component."""
         reduced = sharpened(model, limits, backbone=True)
-        parts = [part_of(reduced.model, part) for part in components(reduced)]
-        cutsets = [choose(part, self.leaf_log2_size) for part in parts]
+        entropy = entropies(beliefs(reduced))
+        places = components(reduced)
+        parts = [part_of(reduced.model, place) for place in places]
+        cutsets = [choose(part, self.leaf_log2_size, entropy[p]) for part, p in zip(parts, places, strict=True)]
         states, cells = (max((c[i] for c in cutsets), default=0.0) for i in (2, 3))
         text = (
             f"Clamp {sum(len(c.variables) for c in cutsets)} of {reduced.model.n} variables: at most 2^{states:.1f} "

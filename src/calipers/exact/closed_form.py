@@ -19,21 +19,19 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Formula
-from calipers.exact.bucket_tree import BucketTree
-from calipers.exact.elimination import elimination_witness
+from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
+from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.ordering import best_order
 from calipers.exact.transfer_matrix import as_magnet
 from calipers.models.edges import canonical
 from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
-from calipers.models.reduction import as_reduced
 
 ULP = 2.0**-53
 _TREE, _RING, _COMPLETE = "no field, at most one loop a part", "a uniform ring or path", "a uniform complete graph"
@@ -154,20 +152,8 @@ def _ring(magnet: _Magnet) -> tuple[float, float] | None:
     if not whole or connected_components(graph, directed=False)[0] > 1:
         return None
     K, h = float(magnet.couplings[0]), float(magnet.fields[0])
-    power = _log_power(np.array([[K + h, -K], [-K, K - h]]), e)
-    ends = np.zeros(2) if e == n else np.array([h, -h]) / 2.0
-    value = np.logaddexp(*np.diag(power)) if e == n else logsumexp(power + ends[:, None] + ends)
-    return float(value), ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(float(value)))
-
-
-def _log_power(log_matrix: np.ndarray, n: int) -> np.ndarray:
-    """log of the n-th power of a positive matrix, by squaring in log space: sums of positive terms only."""
-    result, square = np.array([[0.0, -np.inf], [-np.inf, 0.0]]), log_matrix
-    while n:
-        if n & 1:
-            result = logsumexp(result[:, :, None] + square[None], axis=1)
-        square, n = logsumexp(square[:, :, None] + square[None], axis=1), n >> 1
-    return result
+    value = chain_log_z(n, 1.0, K, h, periodic=e == n)
+    return value, ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(value))
 
 
 def _complete(magnet: _Magnet) -> tuple[float, float] | None:
@@ -175,11 +161,8 @@ def _complete(magnet: _Magnet) -> tuple[float, float] | None:
     n = magnet.n
     if 2 * len(magnet.edges) != n * (n - 1) or not (_uniform(magnet.couplings) and _uniform(magnet.fields)):
         return None
-    K, h, up = float(magnet.couplings[0]), float(magnet.fields[0]), np.arange(n + 1)
-    M = 2.0 * up - n
-    count = gammaln(n + 1) - gammaln(up + 1) - gammaln(n - up + 1)
-    terms = count + 0.5 * K * (M**2 - n) + h * M
-    value = float(logsumexp(terms))
+    K, h = float(magnet.couplings[0]), float(magnet.fields[0])
+    value = curie_weiss_log_z(n, 1.0, K * n, h)
     size = 4.0 * float(gammaln(n + 1)) + abs(K) * n * (n + 1.0) + 2.0 * abs(h) * n + n + 1.0
     return value, ULP * (8.0 * size + 4.0 * abs(value))
 
@@ -227,7 +210,7 @@ def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | N
     None where the checker has no formula: a factor graph that is a magnet only up to rounding, a frustrated torus.
     """
     if name in (_TREE, _RING):
-        return lambda: _elimination(model)
+        return lambda: checkable(model)
     if not isinstance(model, Ising):
         return None
     if name == _COMPLETE:
@@ -237,10 +220,3 @@ def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | N
     if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
         return None
     return lambda: Formula("torus", np.arange(model.n).reshape(shape))
-
-
-def _elimination(model: AbstractDiscreteModel) -> Any:
-    reduced = as_reduced(model)
-    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
-    order = best_order(sizes, scopes, seconds=0.0).order
-    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order, keep=False))
