@@ -11,9 +11,9 @@ from tests.strategies import factor_graphs
 
 import calipers as cal
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import build_tree, improve
 from calipers.bounds.proposal_tables import Proposal
 from calipers.bounds.strata import Strata
+from calipers.bounds.sweeps import build_tree, improve
 from calipers.core.answer import Grounds, Result
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits, Refusal

@@ -20,33 +20,30 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
-import numpy as np
-
 from calipers.bounds.confidence import BettingSequence
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, build_tree
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.proposal_climb import best_run, cost_of_best_run
 from calipers.bounds.proposal_pilot import FOREVER, Pilot, Tally, take_pilot
 from calipers.bounds.proposal_tables import Proposal
 from calipers.bounds.search import joined
 from calipers.bounds.search_kernels import EXPANDED
 from calipers.bounds.strata import Strata
-from calipers.bounds.sweeps import optimised
+from calipers.bounds.tournament import candidates
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import Run
 from calipers.exact.kernels import ULP
-from calipers.exact.ordering import adjacency, greedy_orders
+from calipers.exact.probing import sharpened
 from calipers.exact.sampling import generator
-from calipers.models.reduction import Reduced, as_reduced
+from calipers.models.reduction import Reduced
 
 _LADDER = (6, 9, 12, 14, 16, 18, 20, 22, 24, 26)
-_TRIAL_IBOUND, _TRIAL_SWEEPS = 8, 5  # to compare orders
-_CELL = 5e-8  # seconds a joint entry and sweep, forward and back; only plans depend on it
-_MEMORY = 2.5  # times what a tree needs: two of them are compared, and one tabulated
+_TRIAL_IBOUND = 8  # to compare orders
 _CHEAP = 0.2  # seconds that wider tables may take unasked
 _FIRST_LOOK = 0.1  # of δ, for a bracket before wide mini-buckets are thought of
-_HOPELESS = 40.0  # nats of bound above the mean weight, beyond which wider mini-buckets are no use to sampling
+_HOPELESS = 40.0  # nats of bound above the mean weight; if that is left at medium size, sampling will not do
 _EXPANSIONS = 50_000  # prefixes, before the search is judged for the first time
 _runs = itertools.count()  # no two runs share a look
 
@@ -81,7 +78,7 @@ class ImportanceSampling(AbstractMethod):
         """Reduces the model; refuses when no failure probability was granted."""
         if limits.delta <= 0.0:
             raise Refusal("importance sampling gives statistical sides only; grant it a failure probability (delta)")
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing tables" if self.ibound is None else f"tables of 2^{self.ibound + 1} entries"
         text = f"Importance sampling from mini-buckets over {reduced.model.n} variables, {size}, δ = {limits.delta:g}."
         return Plan(text, reduced, limits=limits)
@@ -117,13 +114,14 @@ class ImportanceSampling(AbstractMethod):
         **Returns:** what is known, a pilot on the last run, that run, and the share of δ that is left; None when log Z
         came out exactly.
         """
-        candidates, limits, share = list(self._orders(reduced, plan.limits)), plan.limits, 1.0
+        limits, share = plan.limits, 1.0
+        left = list(candidates(reduced, self.orders, limits))
         known, pilot, run = Answer(plan=plan), None, None
         for rung, ibound in enumerate(self._sizes()):
-            candidates = candidates[: -(-self.orders // 2**rung)]
+            left = left[: -(-self.orders // 2**rung)]
             if pilot is not None:
-                cost = self._cost(reduced, candidates, ibound, limits)
-                if not self._pays(cost, pilot, limits):
+                cost = cost_of_best_run(reduced, left, ibound, self.sweeps, limits)
+                if not self._pays(cost, pilot, ibound, limits):
                     break
                 if cost > _CHEAP and self.samples is None and share == 1.0:
                     share = 1.0 - _FIRST_LOOK
@@ -131,7 +129,8 @@ class ImportanceSampling(AbstractMethod):
                         reduced, pilot, plan, seed + 1, _FIRST_LOOK, int(0.3 / pilot.pace) + 1000
                     ):
                         yield known & answer
-            run, candidates, answer = self._bounded(reduced, candidates, ibound, plan)
+            run, value, left = best_run(reduced, left, ibound, self.sweeps, limits)
+            answer = self._mini_bucket().answer(reduced, run, value, self.sweeps, plan)
             known = known & answer
             if answer.exact:
                 yield known
@@ -146,44 +145,13 @@ class ImportanceSampling(AbstractMethod):
             return _LADDER
         return (_TRIAL_IBOUND, self.ibound) if self.ibound > _TRIAL_IBOUND else (self.ibound,)
 
-    def _orders(self, reduced: Reduced, limits: Limits) -> Iterator[np.ndarray]:
-        graph = adjacency(reduced.model.n, reduced.model.scopes, reduced.model.sizes)
-        until = time.monotonic() + min(0.1 * max(limits.seconds_left(), 0.0), 5.0)
-        yield from greedy_orders(graph, self.orders, np.random.default_rng(0), until)
-
-    def _bounded(
-        self, reduced: Reduced, candidates: list[np.ndarray], ibound: int, plan: Plan
-    ) -> tuple[Run, list[np.ndarray], Answer]:
-        """The best run at this size, at its best shifts and weights; the orders, best first; the answer of it."""
-        found: list[tuple[float, int]] = []
-        best: Run | None = None
-        for place, order in enumerate(candidates):
-            tree = build_tree(reduced, order, ibound)
-            if tree.bytes > plan.limits.memory:
-                raise Refusal(f"tables of 2^{ibound + 1} entries need {tree.bytes / 1e9:.2g} GB; that is not allowed")
-            run = tree.run(list(reduced.model.log_tables()))
-            found.append((optimised(run, min(_TRIAL_SWEEPS, self.sweeps) if len(candidates) > 1 else 0), place))
-            if best is None or found[-1] == min(found):
-                best = run
-            if not run.tree.split:
-                break
-        assert best is not None
-        value = optimised(best, self.sweeps)
-        answer = self._mini_bucket().answer(reduced, best, value, self.sweeps, plan)
-        return best, [candidates[place] for _, place in sorted(found)], answer
-
-    def _cost(self, reduced: Reduced, candidates: list[np.ndarray], ibound: int, limits: Limits) -> float:
-        """Predicted seconds of `_bounded`; infinite where memory would not do."""
-        tree = build_tree(reduced, candidates[0], ibound)
-        sweeps = self.sweeps + 2 + (_TRIAL_SWEEPS + 2) * (len(candidates) - 1)
-        return tree.cells * _CELL * sweeps if _MEMORY * tree.bytes < limits.memory else math.inf
-
-    def _pays(self, cost: float, pilot: Pilot, limits: Limits) -> bool:
+    def _pays(self, cost: float, pilot: Pilot, ibound: int, limits: Limits) -> bool:
         """Whether wider mini-buckets are likely to cost less than the sampling that is left to do."""
         if math.isinf(cost) or self.ibound is not None or cost < _CHEAP:
             return math.isfinite(cost)
-        left = pilot.seconds(self.samples) if pilot.excess < _HOPELESS else 0.0
-        return cost < min(0.25 * limits.seconds_left(), 0.5 * left)
+        if pilot.excess > _HOPELESS and ibound > _LADDER[2]:
+            return False
+        return cost < min(0.25 * limits.seconds_left(), 0.5 * pilot.seconds(self.samples))
 
     def _searched(self, reduced: Reduced, pilot: Pilot, run: Run, plan: Plan, seed: int) -> tuple[Pilot, Answer]:
         """Longer and longer searches, as long as that pays; the best pilot, and the deterministic sides."""
