@@ -81,7 +81,9 @@ def best_sweep(n: int, edges: np.ndarray, lattice: Lattice | None, most_bits: in
         kept, clamped = clamp(n, edges, order, most_bits, free)
         bits = frontier_bits(n, edges, kept)[0]
         passes = 2.0 ** max(0, len(clamped) - free)
-        choices.append((passes * np.exp2(bits.astype(float)).sum(), int(bits.max(initial=0)), len(choices), kept, clamped))
+        choices.append(
+            (passes * np.exp2(bits.astype(float)).sum(), int(bits.max(initial=0)), len(choices), kept, clamped)
+        )
     cost, _, _, kept, clamped = min(choices, key=lambda c: c[:3])
     steps = list(lay_out(n, edges, kept))
     return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), float(cost))

@@ -132,9 +132,7 @@ class Run:
             made = np.empty((count, blocks.last - blocks.first), np.int8)
             uniform = rng.random(made.shape)
             rank = np.argsort(block, kind="stable")
-            kernels.draw(
-                self.vector[: self.length], program.steps, blocks, block, inside, rank, uniform, made
-            )
+            kernels.draw(self.vector[: self.length], program.steps, blocks, block, inside, rank, uniform, made)
             states[:] = _spread(block, blocks.spare) | _spread(inside, held)
             for k, step in enumerate(program.sweep.steps[blocks.first : blocks.last]):
                 if step.kind in ("add", "replace"):

@@ -64,7 +64,9 @@ class TransferMatrix(AbstractMethod):
         if seconds > limits.seconds_left():
             raise Refusal(f"the sweep would not finish in time: {size}, {limits.seconds_left():.3g} s left")
         kept = max(2, math.floor(0.5 * (limits.memory / (8.0 * 2.0**sweep.bits) - 2.0)))
-        there = 8.0 * 2.0**sweep.bits * (vectors if not limits.beliefs else min(2.0 * kept, 2.0 * sweep_root(sweep)) + 2.0)
+        there = (
+            8.0 * 2.0**sweep.bits * (vectors if not limits.beliefs else min(2.0 * kept, 2.0 * sweep_root(sweep)) + 2.0)
+        )
         text = f"Sweep a frontier over {magnet.n} spins exactly: {size}, {there / 1e6:.3g} MB."
         built = Passes.build(magnet, sweep, self.threads or len(os.sched_getaffinity(0)), kept)
         if built.program.log_range > MOST_RANGE:
@@ -107,7 +109,9 @@ def as_magnet(model: AbstractDiscreteModel) -> Ising:
         raise Refusal(f"transfer matrices are for Ising magnets: {reason}") from reason
 
 
-def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix = TransferMatrix()) -> np.ndarray:
+def sample(
+    model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix = TransferMatrix()
+) -> np.ndarray:
     """Independent exact samples of a magnet, drawn backwards through the sweep.
 
     **Arguments:** `model`; `n`, how many; `seed`; `method`, its limits.
