@@ -1,6 +1,6 @@
 """Theorem 6 (docs/theorems.md; Ruozzi 2012): the Bethe functional of a log-supermodular model lies below log Z.
 
-    log Z ≥ Σ_b (log Z_b − Σ_extra ⟨extra⟩) + Σ_{f across blocks} Σ_x b_f (log f − log (b_f / Π_i b_i)) + Σ_{f constant} log f
+    log Z ≥ Σ_b (log Z_b − Σ_extra ⟨extra⟩) + Σ_{f across} Σ_x b_f (log f − log (b_f / Π_i b_i)) + Σ_{f constant} log f
 
 b_i are the marginals of the blocks' trials, b_f = Π_i b_i + Σ_{|S| ≥ 2} c_S Π_{i ∈ S} s_i: consistent with b_i whatever
 the numbers c_S are, so that only b_f ≥ 0 is left to be checked, beside the model's own property: variables with two
@@ -19,7 +19,7 @@ from calipers_check.errors import Reject
 from calipers_check.model import Model
 from calipers_check.restricted import NOWHERE
 from calipers_check.supermodular import check_supermodular
-from calipers_check.tables import ZERO, Table, product
+from calipers_check.tables import ZERO, product
 from calipers_check.witness import narrow, read_blocks, read_links
 
 
@@ -39,31 +39,31 @@ class Bethe:
         if restricted.empty:
             return float("-inf")
         check_supermodular(restricted, self.flips)
-        trial = Trial(restricted, narrow(self.blocks, self.restricted, path))
-        scopes = {a: restricted.scope(a) for a in trial.across}
         links = {a: c for a, c in self.links.items() if restricted.scope(a) == self.restricted.scope(a)}
+        trial = Trial(restricted, narrow(self.blocks, self.restricted, path), outside=links)
+        scopes = {a: restricted.scope(a) for a in trial.across}
         if not links.keys() <= scopes.keys():
-            raise Reject("a link belongs to a factor that does not lie across blocks")
+            raise Reject("a link belongs to a factor that has no variable left")
         values, marginals = trial.solve((v,) for scope in scopes.values() for v in scope)
         if not any(isinstance(x, float) for x in values):  # else some block has no mass, and no marginals
             for a, scope in scopes.items():
                 independent = product([marginals[v,] for v in scope], scope, restricted.sizes)
-                values.append(_term(a, restricted.factor(a), independent, links.get(a)))
+                values.append(_term(a, restricted.logs(a), independent, links.get(a)))
         return total(values)
 
 
-def _term(a: int, factor: Table, independent: list[arb], covariance: list[float] | None) -> arb | float:
+def _term(a: int, logs: list[arb | float], independent: list[arb], covariance: list[float] | None) -> arb | float:
     """Σ b (log f − log (b / Π b_i)) of one factor; −inf when b gives mass to a zero of f."""
     belief = independent if covariance is None else list(map(add, independent, _free(covariance)))
     value = ZERO
-    for b, q, f in zip(belief, independent, factor.cells, strict=True):
+    for b, q, log in zip(belief, independent, logs, strict=True):
         if b.is_zero():
             continue
         if not (b > 0 and q > 0):
             raise Reject(f"the pseudo-marginal of factor {a} is not certainly positive: {b.str(6)}")
-        if f.is_zero():
+        if isinstance(log, float):
             return float("-inf")
-        value += b * (f.log() - (b / q).log()) if covariance is not None else b * f.log()
+        value += b * (log if covariance is None else log - (b / q).log())
     return value
 
 

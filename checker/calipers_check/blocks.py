@@ -5,7 +5,7 @@ elimination, forwards and backwards (Theorem 1, last paragraph); a variable in n
 marginals are exact zeros. Both `tangent.py` and `bethe.py` stand on this.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from operator import mul
 from typing import NamedTuple
 
@@ -18,9 +18,12 @@ from calipers_check.witness import Block
 
 
 class Trial:
-    """Which factor lies where: `inside[b]` those of block b, `across` the others, `constant` those without variables."""
+    """Which factors lie where: `inside[b]` those of block b, `across` the others; `constant`, those of no variable.
 
-    def __init__(self, restricted: Restricted, blocks: list[Block]):
+    Factors that are to be left out of their block are named by `outside`; they count as across.
+    """
+
+    def __init__(self, restricted: Restricted, blocks: list[Block], outside: Container[int] = ()):
         self.restricted = restricted
         self.home, self.blocks = _homes(restricted, blocks)
         self.inside: list[list[int]] = [[] for _ in self.blocks]
@@ -30,7 +33,7 @@ class Trial:
             homes = {home[v] for v in restricted.scope(a)}
             if not homes:
                 self.constant *= restricted.factor(a).cells[0]
-            elif len(homes) == 1:
+            elif len(homes) == 1 and a not in outside:
                 self.inside[homes.pop()].append(a)
             else:
                 self.across.append(a)

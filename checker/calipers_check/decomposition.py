@@ -136,17 +136,34 @@ class Decomposition:
         return sorted(stale)
 
     @cached_property
+    def left(self) -> list[np.ndarray]:
+        """The states that propagation leaves at the root, less those that the witness drops and shaving refutes."""
+        propagation, kept = self.restricted.model.propagation, self.restricted.kept
+        doubtful = [
+            (v, state)
+            for v in _dropped(self.restricted, propagation.root)
+            for state in np.flatnonzero(propagation.root[v]).tolist()
+            if state not in kept[v]
+        ]
+        return propagation.shaved(doubtful)
+
+    @cached_property
+    def hopeless(self) -> bool:
+        """Whether no configuration is possible."""
+        return self.restricted.model.propagation.contradicts(self.left)
+
+    @cached_property
     def dropped(self) -> list[int]:
-        """Variables of which the witness drops a state that propagation leaves."""
-        return _dropped(self.restricted, self.restricted.model.propagation.root)
+        """Variables of which the witness drops a state that may be possible."""
+        return _dropped(self.restricted, self.left)
 
     def _certainly_zero(self, path: Mapping[int, int]) -> bool:
         """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
         propagation, kept = self.restricted.model.propagation, self.restricted.kept
-        if not propagation.impossible and all(v in path for v in self.dropped):
-            if all(state in kept[v] for v, state in path.items()):
-                return False
-        left = propagation.left(path)
+        settled = not self.hopeless and all(v in path for v in self.dropped)
+        if settled and all(state in kept[v] for v, state in path.items()):
+            return False
+        left = propagation.left(path, self.left)
         if propagation.contradicts(left):
             return True
         restricted = self.restricted.narrowed(path)
@@ -207,11 +224,11 @@ def _weights(buckets: list[Bucket]) -> list[arb]:
 
 
 def _message(tables: list[Table], v: int, weight: arb, rank: dict[int, int], sizes: list[int]) -> Table:
-    held = {u for table in tables for u in table.scope} | {v}
+    held, first = {v}.union(*[table.scope for table in tables]), rank[v]
     for u in held:
-        if rank.get(u, -1) < rank[v]:
+        if rank.get(u, -1) < first:
             raise Reject(f"a bucket of variable {v} holds variable {u}, which is eliminated earlier or never")
-    scope = tuple(sorted(held, key=lambda u: -rank[u]))
+    scope = tuple(sorted(held, key=rank.__getitem__, reverse=True))
     cells = product(tables, scope, sizes)
     if weight == 1:
         return Table(scope[:-1], sum_last(cells, sizes[v]))
@@ -239,6 +256,17 @@ def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]
 
 
 def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
+    """States of `scope` that, on the scope of some factor around it, agree only with zeros of factors inside; flat."""
+    found = np.zeros(check_cells(scope, restricted.sizes), bool)
+    for held in {restricted.scope(a) for v in scope for a in restricted.touching.get(v, [])}:
+        inner = tuple(v for v in held if v in scope)
+        zeros = _zeros_inside(restricted, held).reshape([restricted.sizes[v] for v in held])
+        zeros = np.asarray(zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope)))
+        found |= np.array(expand(inner, zeros.ravel().tolist(), scope, restricted.sizes), bool)
+    return found
+
+
+def _zeros_inside(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
     """States of `scope` to which some factor inside it gives weight zero, flat."""
     found = np.zeros(check_cells(scope, restricted.sizes), bool)
     for a in {a for v in scope for a in restricted.touching.get(v, [])}:

@@ -24,7 +24,7 @@ from flint import arb
 from calipers_check.archive import digest, floats, ints, ragged
 from calipers_check.errors import Reject
 from calipers_check.propagation import Propagation
-from calipers_check.tables import ZERO, from_logs, positive
+from calipers_check.tables import ZERO, from_logs, log, positive
 
 LONG = re.compile(rb"[eE][+-]?\d{4}")
 NUMBER = re.compile(rb"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,6})?|-0+\.?0*")
@@ -67,6 +67,10 @@ class Model(ABC):
     @abstractmethod
     def cells(self, a: int) -> list[arb]:
         """Weights of factor a over its whole scope, C order."""
+
+    def logs(self, a: int) -> list[arb | float]:
+        """Logs of the weights of factor a, −inf for zero."""
+        return [log(x) for x in self.cells(a)]
 
     @abstractmethod
     def zeros(self, a: int) -> np.ndarray:
@@ -137,6 +141,9 @@ class Tables(Model):
         cells = from_logs(self._values(a).tolist())
         return cells if self.beta == 1 else [x if x.is_zero() else positive(x**self.beta) for x in cells]
 
+    def logs(self, a: int) -> list[arb | float]:
+        return [x if x == float("-inf") else self.beta * arb(x) for x in self._values(a).tolist()]
+
     def zeros(self, a: int) -> np.ndarray:
         return np.isneginf(self._values(a))
 
@@ -160,22 +167,30 @@ class Ising(Model):
             raise Reject("the model's couplings, fields or offset are not finite")
         sites = [(i,) for i in range(len(self.fields))]
         constant = [()] if self.offset[0] != 0 else []
-        self.known: dict[float, arb] = {}
+        self.known: dict[float, list[arb]] = {}
         super().__init__("ising", parts, [2] * len(sites), [*map(tuple, rows), *sites, *constant])
 
     def cells(self, a: int) -> list[arb]:
         e = len(self.couplings)
         if a < e:
-            up, down = self._exp(self.couplings[a]), self._exp(-self.couplings[a])
+            up, down = self._pair(self.couplings[a])
             return [up, down, down, up]
-        if a < e + len(self.fields):
-            return [self._exp(self.fields[a - e]), self._exp(-self.fields[a - e])]
-        return [self._exp(-self.offset[0])]
+        return self._pair(self.fields[a - e]) if a < e + len(self.fields) else self._pair(self.offset[0])[1:]
 
-    def _exp(self, value: float) -> arb:
-        if value not in self.known:
-            self.known[value] = positive((self.beta * arb(float(value))).exp())
-        return self.known[value]
+    def _pair(self, value: float) -> list[arb]:
+        """exp(±β value); equal numbers are computed once."""
+        found = self.known.get(value)
+        if found is None:
+            log = self.beta * arb(float(value))
+            found = self.known[value] = [positive(log.exp()), positive((-log).exp())]
+        return found
+
+    def logs(self, a: int) -> list[arb | float]:
+        e = len(self.couplings)
+        if a >= e + len(self.fields):
+            return [-self.beta * arb(float(self.offset[0]))]
+        up = self.beta * arb(float(self.couplings[a] if a < e else self.fields[a - e]))
+        return [up, -up, -up, up] if a < e else [up, -up]
 
     def zeros(self, a: int) -> np.ndarray:
         return np.zeros(2 ** len(self.scopes[a]), bool)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Propagation:
-    """What is left of each domain: `root`, by the model's evidence; `left`, when further variables have a given state."""
+    """What is left of each domain: `root`, by the model's evidence; `left(path)`, with further states given."""
 
     def __init__(self, model: "Model"):
         self.model = model
@@ -24,15 +24,32 @@ class Propagation:
         self.root = [np.ones(size, bool) for size in model.sizes]
         self._observe(self.root, model.evidence)
         self._spread(self.root, set(self.hard))
-        self.impossible = self.contradicts(self.root)
 
-    def left(self, path: Mapping[int, int]) -> list[np.ndarray]:
-        """The states that remain when each variable of `path` is in the state said there."""
+    def left(self, path: Mapping[int, int], start: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """What remains of `start`, or of `root`, when each variable of `path` is in the state said there."""
+        start = self.root if start is None else start
         if not path:
-            return self.root
-        left = list(self.root)
+            return start
+        spend(len(start))
+        left = list(start)
         self._observe(left, path)
         self._spread(left, {a for v in path for a in self.touching.get(v, [])})
+        return left
+
+    def shaved(self, doubtful: list[tuple[int, int]]) -> list[np.ndarray]:
+        """The root less those of `doubtful`, (variable, state), that are refuted by assuming them, and what follows.
+
+        They are looked at again until no more of them fall; what one assumption refutes stays refuted.
+        """
+        left, again = self.root, bool(doubtful)
+        while again and not self.contradicts(left):
+            again = False
+            for v, state in doubtful:
+                if left[v][state] and self.contradicts(self.left({v: state}, left)):
+                    left = list(left)
+                    left[v] = left[v] & (np.arange(self.model.sizes[v]) != state)
+                    self._spread(left, set(self.touching.get(v, ())))
+                    again = True
         return left
 
     @staticmethod

@@ -6,10 +6,11 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+from flint import arb
 
 from calipers_check.errors import Reject
 from calipers_check.model import Model
-from calipers_check.tables import Table, index, outer_sum, strides
+from calipers_check.tables import Table, index, log, outer_sum, strides
 
 T = TypeVar("T")
 NOWHERE: Mapping[int, int] = {}  # the path to the root of a decision tree
@@ -29,10 +30,12 @@ class Restricted:
         self.model, self.kept = model, kept
         self.sizes = [len(states) for states in kept]
         self.empty = 0 in self.sizes
+        self.whole = [1 < a == b for a, b in zip(self.sizes, model.sizes, strict=True)]
 
     def scope(self, a: int) -> tuple[int, ...]:
         """Variables of factor a that still have several states."""
-        return tuple(v for v in self.model.scopes[a] if self.sizes[v] > 1)
+        sizes = self.sizes
+        return tuple([v for v in self.model.scopes[a] if sizes[v] > 1])
 
     @cached_property
     def touching(self) -> dict[int, list[int]]:
@@ -55,10 +58,18 @@ class Restricted:
 
     def factor(self, a: int) -> Table:
         """Weights of factor a on the kept states."""
-        cells, scope = self.model.cells(a), self.model.scopes[a]
-        if all(len(self.kept[v]) == self.model.sizes[v] > 1 for v in scope):
-            return Table(scope, cells)
-        return Table(self.scope(a), [cells[i] for i in self.places(a)])
+        return Table(*self._kept(a, self.model.cells(a)))
+
+    def logs(self, a: int) -> list[arb | float]:
+        """Logs of the weights of factor a on the kept states, −inf for zero."""
+        return self._kept(a, self.model.logs(a))[1]
+
+    def _kept(self, a: int, cells: list[T]) -> tuple[tuple[int, ...], list[T]]:
+        """What a whole table over the scope of factor a is on the kept states."""
+        scope, whole = self.model.scopes[a], self.whole
+        if len(scope) == sum([whole[v] for v in scope]):
+            return scope, cells
+        return self.scope(a), [cells[i] for i in self.places(a)]
 
     @cached_property
     def known(self) -> dict[int, Table]:
@@ -90,7 +101,11 @@ class _Narrowed(Restricted):
         for v, state in path.items():
             self.kept[v] = [state] if state in base.kept[v] else []
             self.sizes[v] = len(self.kept[v])
+        self.whole = [False] * len(self.sizes)
         self.empty = base.empty or any(not self.sizes[v] for v in path)
+
+    def logs(self, a: int) -> list[arb | float]:
+        return [log(x) for x in self.factor(a).cells]
 
     def factor(self, a: int) -> Table:
         table = self.base.known.get(a)

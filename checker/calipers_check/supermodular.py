@@ -1,6 +1,6 @@
 """Is every factor log-supermodular, f(x ∧ y) f(x ∨ y) ≥ f(x) f(y), once some variables' states are exchanged?
 
-For a factor without zeros it is enough to look at two variables at a time (Theorem 6, lemma 1); with zeros, at all pairs.
+For a factor without zeros it is enough to look at two variables at a time (Theorem 6); with zeros, at all pairs.
 Balls decide nearly always; a tie, or what balls cannot tell from one, is decided by the exact numbers of the model.
 """
 

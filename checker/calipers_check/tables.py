@@ -4,10 +4,10 @@ A table is a scope (variables) and a flat list of balls in C order (last variabl
 so relative errors only add up; Arb's exponents are unbounded, so nothing overflows. Cost: about 0.3 µs a cell and step.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
-from operator import add, mul
+from operator import add, itemgetter, mul
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -16,8 +16,10 @@ from flint import arb
 from calipers_check.errors import Reject
 
 T = TypeVar("T")
+Picker = Callable[[Sequence], Sequence]
 ZERO, ONE = arb(0), arb(1)
 MAX_CELLS = 2**24  # entries of one table that the checker is willing to hold (about 2 GB)
+SMALL = 4096  # entries of a table up to which it is worth remembering how tables are multiplied
 MAX_WORK = 2**32  # entries of all tables together, unless the caller allows more (an hour or two)
 
 
@@ -43,10 +45,6 @@ class Table(NamedTuple):
 
 def index(sizes: tuple[int, ...], strides: tuple[int, ...]) -> list[int]:
     """Places, in a table with these strides, of every joint state of variables with these sizes, in C order."""
-    return _small_index(sizes, strides) if prod(sizes) <= 4096 else _index(sizes, strides)
-
-
-def _index(sizes: tuple[int, ...], strides: tuple[int, ...]) -> list[int]:
     return outer_sum([stride * np.arange(size) for size, stride in zip(sizes, strides, strict=True)]).tolist()
 
 
@@ -56,9 +54,6 @@ def outer_sum(steps: Iterable[np.ndarray]) -> np.ndarray:
     for step in steps:
         place = (place[:, None] + step).ravel()
     return place
-
-
-_small_index = lru_cache(maxsize=4096)(_index)
 
 
 def strides(scope: Sequence[int], sizes: Sequence[int]) -> dict[int, int]:
@@ -80,32 +75,63 @@ def check_cells(scope: Iterable[int], sizes: Sequence[int]) -> int:
     return cells
 
 
+def picker(held: tuple[int, ...], scope: tuple[int, ...], sizes: Sequence[int]) -> Picker:
+    """A function that repeats and reorders cells over `held` to cells over `scope`, which contains it."""
+    if held == scope:
+        return _itself
+    steps = strides(held, sizes)
+    places = index(tuple([sizes[v] for v in scope]), tuple([steps.get(v, 0) for v in scope]))
+    return itemgetter(*places) if len(places) > 1 else _itself
+
+
+def _itself(cells: Sequence) -> Sequence:
+    return cells
+
+
 def expand(held: tuple[int, ...], cells: list[T], scope: tuple[int, ...], sizes: Sequence[int]) -> list[T]:
     """Cells over `held` repeated and reordered over `scope`, which contains it."""
     if held == scope:
         return cells
-    steps = strides(held, sizes)
-    return [cells[i] for i in index(tuple([sizes[v] for v in scope]), tuple([steps.get(v, 0) for v in scope]))]
+    place = {v: i for i, v in enumerate(scope)}
+    wide = tuple([sizes[v] for v in scope])
+    pick = _pick if prod(wide) <= SMALL else _pick.__wrapped__
+    return list(pick(tuple([place[v] for v in held]), wide)(cells))
 
 
-def product(tables: Iterable[Table], scope: tuple[int, ...], sizes: Sequence[int]) -> list[arb]:
+@lru_cache(maxsize=4096)
+def _pick(held: tuple[int, ...], sizes: tuple[int, ...]) -> Picker:
+    return picker(held, tuple(range(len(sizes))), sizes)
+
+
+def product(tables: Sequence[Table], scope: tuple[int, ...], sizes: Sequence[int]) -> list[arb]:
     """Π of the tables over `scope`; small ones first, so that few products run over all of it."""
-    check_cells(scope, sizes)
-    held: tuple[int, ...] = ()
-    joint = None
-    for table in sorted(tables, key=_length):
-        if joint is None:
-            held, joint = table
+    cells = check_cells(scope, sizes)
+    place = {v: i for i, v in enumerate(scope)}
+    held = tuple([tuple([place[v] for v in table.scope]) for table in tables])
+    plan = (_plan if cells <= SMALL else _plan.__wrapped__)(tuple([sizes[v] for v in scope]), held)
+    joint: Sequence[arb] = [ONE]
+    for k, pick, pick_theirs in plan:
+        if pick is None:
+            joint = tables[k].cells
+        elif pick_theirs is None:
+            joint = pick(joint)
         else:
-            wanted = {*held, *table.scope}
-            union = tuple([v for v in scope if v in wanted])
-            joint = list(map(mul, expand(held, joint, union, sizes), expand(*table, union, sizes)))
-            held = union
-    return expand(held, joint or [ONE], scope, sizes)
+            joint = list(map(mul, pick(joint), pick_theirs(tables[k].cells)))
+    return list(joint)
 
 
-def _length(table: Table) -> int:
-    return len(table.cells)
+@lru_cache(maxsize=4096)
+def _plan(sizes: tuple[int, ...], held: tuple[tuple[int, ...], ...]) -> list[tuple[int, Picker | None, Picker | None]]:
+    """How to multiply tables over `held` places of a scope: which comes next, and how both spread over their union."""
+    steps: list[tuple[int, Picker | None, Picker | None]] = []
+    have: tuple[int, ...] = ()
+    for k in sorted(range(len(held)), key=lambda k: prod(sizes[v] for v in held[k])):
+        union = tuple(v for v in range(len(sizes)) if v in have or v in held[k]) if steps else held[k]
+        spread = (picker(have, union, sizes), picker(held[k], union, sizes)) if steps else (None, None)
+        steps.append((k, *spread))
+        have = union
+    every = tuple(range(len(sizes)))
+    return steps if have == every else [*steps, (-1, picker(have, every, sizes), None)]
 
 
 def sum_last(cells: list[arb], size: int) -> list[arb]:
@@ -118,7 +144,9 @@ def sum_last(cells: list[arb], size: int) -> list[arb]:
 
 def marginal(table: Table, scope: tuple[int, ...], sizes: Sequence[int]) -> Table:
     """Sums out every variable that is not in `scope`."""
-    rest = tuple(v for v in table.scope if v not in scope)
+    if table.scope == scope:
+        return table
+    rest = tuple([v for v in table.scope if v not in scope])
     cells = expand(*table, scope + rest, sizes)
     return Table(scope, sum_last(cells, prod(sizes[v] for v in rest)))
 

@@ -14,7 +14,7 @@ from calipers_check.blocks import Trial, total
 from calipers_check.errors import Reject
 from calipers_check.model import Model
 from calipers_check.restricted import NOWHERE
-from calipers_check.tables import ZERO, Table, product
+from calipers_check.tables import ZERO, product
 from calipers_check.witness import narrow, read_blocks
 
 
@@ -37,16 +37,17 @@ class Tangent:
         values, marginals = trial.solve(scope for scopes in parts.values() for scope in scopes)
         if not any(isinstance(x, float) for x in values):  # else some block has no mass, and no marginals
             for a, scopes in parts.items():
-                values.append(_mean(restricted.factor(a), [marginals[scope] for scope in scopes], restricted.sizes))
+                scope, tables = restricted.scope(a), [marginals[scope] for scope in scopes]
+                values.append(_mean(product(tables, scope, restricted.sizes), restricted.logs(a)))
         return total(values)
 
 
-def _mean(factor: Table, marginals: list[Table], sizes: list[int]) -> arb | float:
-    """⟨log f⟩ under the product of block marginals; −inf when Q gives mass to a zero of f."""
+def _mean(weights: list[arb], logs: list[arb | float]) -> arb | float:
+    """⟨log f⟩ under a distribution; −inf when it gives mass to a zero of f."""
     value = ZERO
-    for p, f in zip(product(marginals, factor.scope, sizes), factor.cells, strict=True):
+    for p, log in zip(weights, logs, strict=True):
         if not p.is_zero():
-            if f.is_zero():
+            if isinstance(log, float):
                 return float("-inf")
-            value += p * f.log()
+            value += p * log
     return value

@@ -1,30 +1,31 @@
 """The method that chooses methods: it reads a model's structure, plans, and spends time where the bracket gains.
 
-Evidence and zeros first, then an elimination order. If exact elimination fits the memory and the time, it is done at
-once (or after a first bracket, if it takes more than a moment). Otherwise mini-buckets come down from above and
-tangents up from below, in turn, the side that has had less time first, until the gap, the deadline or both are
-exhausted. **Proves** whatever the methods it runs prove. `answer.plan` says what was chosen and why.
+A magnet with a formula, or one that can be drawn on the plane, is solved at once. Otherwise evidence and zeros come
+first, then an elimination order; the cheapest exact route is taken if it fits the memory and the time (after a first
+bracket, if it takes more than a moment). Else bounds from above and below take turns, by predicted gain per second
+(schedule.py), until the gap, the deadline or all methods are exhausted. **Proves** whatever the methods it runs prove.
+`answer.plan` says what was chosen and why.
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Generator, Iterator
+from typing import Any, ClassVar, NamedTuple
 
-from calipers.auto.schedule import Stream, alternate
-from calipers.bounds.mini_bucket import MiniBucket
-from calipers.bounds.pairs import Pairs
-from calipers.bounds.tangent import Tangent
+from calipers.auto.bounds import VAST, deterministic, first_bracket, planless, statistical, stream
+from calipers.auto.routes import Route, closed_form, elimination_route, magnet_routes
+from calipers.auto.schedule import alternate
 from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import SECONDS_PER_CELL, Elimination, plan_order
+from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.ordering import Order, best_order
 from calipers.models.ising import Ising
+from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
-from calipers.variational.bethe import Bethe
-from calipers.variational.mean_field import MeanField
 
-_AT_ONCE = 2.0  # seconds of elimination that are not worth a bracket beforehand, if they are a small share of the time
+_AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
+_HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
+_MOST = 0.7  # of the time left, that exact work may take
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
 _HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
 
@@ -38,94 +39,132 @@ class Auto(AbstractMethod):
     proves: ClassVar[Proves] = Proves.BOTH
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
-        """Reduces the model, finds an elimination order, and decides whether log Z can be had exactly."""
+        """Looks for an exact route, reduces the model, finds an elimination order, and says what will be done."""
+        if (known := closed_form(model, limits)) is not None:
+            return _exactly("", known, limits)
         if isinstance(model, Ising) and model.n > _LARGE:
-            return _plan_large(model, limits)
+            routes = magnet_routes(model, model, limits)
+            return _exactly("", routes[0], limits) if _affordable(routes, limits) else _vast(model, limits)
         reduced = as_reduced(model)
-        sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
-        order = best_order(sizes, scopes, seconds=min(1.0, 0.05 * max(limits.seconds_left(), 0.0)))
-        seconds = 2.0**order.log2_total * SECONDS_PER_CELL
+        order = _order(reduced, limits)
+        routes = _routes(model, reduced, order, limits)
         text = (
             f"{reduced.describe()} The best elimination order found ({order.heuristic}) has a largest table of "
-            f"2^{order.log2_largest:.1f} entries, about {seconds:.2g} s of work. "
+            f"2^{order.log2_largest:.1f} entries, about {_seconds(order):.2g} s of work. "
         )
-        if _affordable(order, limits, 0.7):
-            text += "So log Z is computed exactly by elimination"
-            text += "." if seconds < _AT_ONCE else ", after a first bracket."
-        else:
-            text += "That is too much, so mini-buckets bound log Z from above and tangents from below, in turn."
-        return Plan(text, (reduced, order), order.log2_largest, limits=limits)
+        if _affordable(routes, limits):
+            return _exactly(text, routes[0], limits, _Situation(model, reduced, order))
+        text += "No exact route fits, so bounds from both sides take turns, by what each gains a second."
+        return Plan(text, _Situation(model, reduced, order), order.log2_largest, limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
-        if isinstance(plan.structure, Ising):
-            yield from _large(plan.structure, plan.limits, key)
-            return
-        reduced, order = plan.structure
         limits = plan.limits
-        if 2.0**order.log2_total * SECONDS_PER_CELL < _AT_ONCE and _affordable(order, limits, _SHARE):
-            yield from _eliminate(reduced, order, limits)
-            return
-        for method in (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5)):
-            yield from _stream(method, reduced, limits, key).answers
-        order = _search(reduced, order, limits)
-        if _affordable(order, limits, 0.8):
-            try:
-                yield from _eliminate(reduced, order, limits)
-                return
-            except (Refusal, MemoryError) as reason:
-                yield Answer(stats={"elimination": str(reason)})
-        streams = [_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())]
-        yield from alternate([*streams, Stream("Bethe", _estimates(reduced, limits))])
+        match plan.structure:
+            case _Exact(route, situation):
+                if situation is not None and not _at_once(route, limits):
+                    yield from first_bracket(situation.reduced, limits, key)
+                reason = yield from _solved(route)
+                if reason is None:
+                    return
+                yield Answer(stats={"exact": reason})
+                if situation is not None:
+                    yield from _bounds(situation, limits, key)
+            case Ising() as magnet:
+                yield from _bounds_of_vast(magnet, limits, key)
+            case _Situation() as situation:
+                yield from first_bracket(situation.reduced, limits, key)
+                yield from _searched(situation, limits, key)
 
 
-def _plan_large(model: Ising, limits: Limits) -> Plan:
+class _Situation(NamedTuple):
+    """What the bounds work on: the model as given, reduced, and its best elimination order so far."""
+
+    model: AbstractDiscreteModel
+    reduced: Reduced
+    order: Order
+
+
+class _Exact(NamedTuple):
+    """An affordable exact route, and what to fall back on."""
+
+    route: Route
+    situation: _Situation | None
+
+
+def _exactly(text: str, route: Route, limits: Limits, situation: _Situation | None = None) -> Plan:
+    later = situation is not None and not _at_once(route, limits)
+    text += f"So log Z is computed exactly{', after a first bracket' if later else ''}. {route.plan}"
+    return Plan(text, _Exact(route, situation), route.plan.log2_size, route.plan.cells, route.plan.bytes, limits)
+
+
+def _vast(model: Ising, limits: Limits) -> Plan:
     text = (
         f"{model.n} spins are too many for wide tables at once: independent spins bound log Z from below (mean field), "
         "pairs of spins from above (Hölder)"
     )
-    text += ", and nothing wider fits." if model.n > _HUGE else "; then mini-buckets and tangents, in turn."
+    text += ", and nothing wider fits." if model.n > _HUGE else "; then wider regions, in turn."
     return Plan(text, model, limits=limits)
 
 
-def _large(model: Ising, limits: Limits, key: Any) -> Iterator[Answer]:
+def _routes(model: AbstractDiscreteModel, reduced: Reduced, order: Order, limits: Limits) -> list[Route]:
+    """Exact routes, cheapest first; what elimination does in a moment needs no other."""
+    along = elimination_route(reduced, order, limits) if order.log2_total < _HOPELESS else None
+    if along is not None and _at_once(along, limits) and along.seconds < 0.1:
+        return [along]
+    found = model if isinstance(model, Ising) else reduced
+    magnet = model if isinstance(model, Ising) else as_ising(reduced.model)
+    routes = [*magnet_routes(found, magnet, limits), *([along] if along is not None else [])]
+    return sorted(routes, key=lambda r: r.seconds)
+
+
+def _affordable(routes: list[Route], limits: Limits, share: float = _MOST) -> bool:
+    return bool(routes) and routes[0].seconds < share * limits.seconds_left() and routes[0].plan.bytes < limits.memory
+
+
+def _at_once(route: Route, limits: Limits) -> bool:
+    return route.seconds < min(_AT_ONCE, _SHARE * limits.seconds_left())
+
+
+def _seconds(order: Order) -> float:
+    return 2.0 ** min(order.log2_total, 1000.0) * SECONDS_PER_CELL
+
+
+def _order(reduced: Reduced, limits: Limits, seconds: float = 1.0, share: float = 0.05, seed: int = 0) -> Order:
+    seconds = min(seconds, share * max(limits.seconds_left(), 0.0))
+    return best_order(reduced.model.domains, list(reduced.model.scopes), seconds=seconds, seed=seed)
+
+
+def _solved(route: Route) -> Generator[Answer, None, str | None]:
+    """The exact answer; the reason, if the method refuses after all."""
+    try:
+        yield from planless(route.method.answers(route.model, route.plan))
+    except (Refusal, MemoryError) as reason:
+        return str(reason) or "memory ran out"
+    return None
+
+
+def _searched(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:
+    """Looks longer for an order when a better one could make elimination affordable; then bounds."""
+    if situation.order.log2_total < _HOPELESS:
+        found = _order(situation.reduced, limits, 10.0, 0.1, seed=1)
+        order = min(situation.order, found, key=lambda o: o.log2_total)
+        along = elimination_route(situation.reduced, order, limits)
+        if along is not None and _affordable([along], limits, 0.8) and (yield from _solved(along)) is None:
+            return
+        situation = situation._replace(order=order)
+    yield from _bounds(situation, limits, key)
+
+
+def _bounds(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:
+    model, reduced, order = situation
+    streams = deterministic(model, reduced, order.log2_largest, limits, key)
+    yield from alternate([*statistical(reduced, limits, key), *streams])
+
+
+def _bounds_of_vast(model: Ising, limits: Limits, key: Any) -> Iterator[Answer]:
     """Vectorised bounds first; wider regions if the spins are few enough to lay them out."""
-    yield from alternate([_stream(method, model, limits, key) for method in (Pairs(), MeanField(starts=3))])
+    yield from alternate([stream(method, model, limits, key) for method in VAST])
     if model.n <= _HUGE:
         reduced = as_reduced(model)
-        yield from alternate([_stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())])
-
-
-def _affordable(order: Order, limits: Limits, share: float) -> bool:
-    """Whether elimination along `order` fits the memory and `share` of the time left."""
-    largest = 8.0 * 2.0 ** (order.log2_largest - 1)
-    return largest < limits.memory and 2.0**order.log2_total * SECONDS_PER_CELL < share * limits.seconds_left()
-
-
-def _eliminate(reduced: Reduced, order: Order, limits: Limits) -> Iterator[Answer]:
-    return _planless(Elimination().answers(reduced, plan_order(reduced, order.order, limits)))
-
-
-def _search(reduced: Reduced, order: Order, limits: Limits) -> Order:
-    """Looks longer for an order when a better one could make elimination affordable."""
-    if order.log2_largest > 45 or _affordable(order, limits, 0.5):
-        return order
-    seconds = min(10.0, 0.1 * max(limits.seconds_left(), 0.0))
-    found = best_order(reduced.model.domains, list(reduced.model.scopes), seconds=seconds, seed=1)
-    return min(order, found, key=lambda o: o.log2_total)
-
-
-def _stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Stream:
-    """A method's answers, less its plan: the plan that is shown is Auto's."""
-    return Stream(repr(method), _planless(method.answers(model, method.plan(model, limits), key)))
-
-
-def _estimates(reduced: Reduced, limits: Limits) -> Iterator[Answer]:
-    """Beliefs, and a point estimate if belief propagation converges; nothing here bounds a side."""
-    method = Bethe(max_sweeps=300)
-    for answer in method.answers(reduced, method.plan(reduced, limits)):
-        yield Answer(value=answer.value if answer.stats["converged"] else None, belief=answer.belief)
-
-
-def _planless(answers: Iterator[Answer]) -> Iterator[Answer]:
-    return (Answer(a.lower, a.upper, a.value, a.belief, a.result, a.stats) for a in answers)
+        yield from alternate(deterministic(model, reduced, float("inf"), limits, key))

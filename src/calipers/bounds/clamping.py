@@ -5,8 +5,9 @@
 The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
 Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
 every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
-are left out. **Proves** both sides; they meet given time. **Cost** the tables of a part, for as many parts as hold the
-mass. **Fails** to close where cutsets are large: the lower side is then the tangent's, the upper the mini-buckets'.
+are left out. **Proves** both sides (docs/theorems.md, Theorem 5); they meet given time. **Cost** the tables of a part,
+for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
+heaviest parts or the tangent's, the upper the mini-buckets'.
 **Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
 """
 
@@ -18,15 +19,18 @@ import numpy as np
 
 from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, optimised
+from calipers.bounds.guidance import beliefs, entropies
+from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.search import joined, unchanged_by_flips
+from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import BucketTree, Run
+from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import as_reduced, components
+from calipers.models.reduction import components
 
 _SECONDS_PER_CELL = 4e-9  # of a part's elimination
 _BATCH_SECONDS = 0.1  # of parts evaluated in one call
@@ -55,9 +59,11 @@ class Clamping(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model and chooses a cutset for each component."""
-        reduced = as_reduced(model)
-        parts = [part_of(reduced.model, part) for part in components(reduced)]
-        cutsets = [choose(part, self.leaf_log2_size) for part in parts]
+        reduced = sharpened(model, limits, backbone=True)
+        entropy = entropies(beliefs(reduced))
+        places = components(reduced)
+        parts = [part_of(reduced.model, place) for place in places]
+        cutsets = [choose(part, self.leaf_log2_size, entropy[p]) for part, p in zip(parts, places, strict=True)]
         states, cells = (max((c[i] for c in cutsets), default=0.0) for i in (2, 3))
         text = (
             f"Clamp {sum(len(c.variables) for c in cutsets)} of {reduced.model.n} variables: at most 2^{states:.1f} "

@@ -5,7 +5,7 @@
 The variables are assigned against the elimination order of a mini-bucket tree, whose messages bound the mass of every
 prefix (search_kernels.py). Only variables that feed a split bucket are assigned: what is left then is not split, and
 its messages are exact. Children never weigh more than their parent, so the bracket only narrows. When memory is full
-the lightest prefixes are given up: their bounds stay in the sum.
+the lightest prefixes are given up: their bounds stay in the sum. docs/theorems.md, Theorem 5.
 **Source** Lou, Dechter & Ihler, *Anytime anyspace AND/OR search for bounding the partition function* (AAAI 2017).
 """
 

@@ -17,15 +17,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from calipers.bounds.frontier import Frontier, cells, needed
-from calipers.bounds.mini_bucket import MiniBucket, build_tree, optimised
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.sweeps import build_tree, optimised, prepare
+from calipers.bounds.tournament import best_of
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.bucket_tree import Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, Run
 from calipers.exact.kernels import ULP
+from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import Reduced, as_reduced, components
+from calipers.models.reduction import Reduced, components
 
 _EXPANSIONS = 20_000  # between two looks at the clock and the signals, to begin with
 _SEARCH_FIRST = 0.3  # seconds of search before larger tables are thought of
@@ -50,7 +52,7 @@ class Search(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; orders are tried and trees built one size at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing" if self.ibound is None else f"2^{self.ibound + 1}"
         text = f"Best-first search over mini-buckets of {reduced.model.n} variables, {size} tables."
         return Plan(text, reduced, limits=limits)
@@ -62,16 +64,14 @@ class Search(AbstractMethod):
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         begun = time.monotonic()
-        first = MiniBucket(min(4, self.ibound or 4), 3, self.orders)
-        order = first.best_order(reduced, limits)
+        order = best_of(reduced, self.orders, self.ibound, limits)
         ibound = self.ibound if self.ibound is not None else 4
         while True:
             method = MiniBucket(ibound, self.sweeps, self.orders)
-            tree = build_tree(reduced, order, ibound)
-            run = tree.run(list(reduced.model.log_tables()))
+            run = prepare(reduced, order, ibound)
             value = optimised(run, self.sweeps)
             yield method.answer(reduced, run, value, self.sweeps, plan)
-            if not tree.split or value == -math.inf:
+            if not run.tree.split or value == -math.inf:
                 return
             spent = time.monotonic() - begun
             larger = None if self.ibound is not None else self._larger(reduced, order, ibound, spent, limits)
@@ -84,7 +84,7 @@ class Search(AbstractMethod):
     def _larger(self, reduced: Reduced, order: np.ndarray, ibound: int, spent: float, limits: Limits) -> int | None:
         """The next i-bound, if its tables fit the memory and a third of the time left."""
         tree = build_tree(reduced, order, ibound + 3)
-        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_CELL
+        seconds = 3.0 * (self.sweeps + 1) * tree.cells * SECONDS_PER_LOG_CELL
         fits = 2.0 * tree.bytes + 8.0 * tree.cells < 0.7 * limits.memory and seconds < limits.seconds_left() / 3.0
         return ibound + 3 if fits else None
 

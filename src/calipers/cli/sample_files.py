@@ -23,7 +23,7 @@ def write(path: str | None, states: np.ndarray, log_weights: Any, model: Any, do
         return
     try:
         if path.endswith(".npz"):
-            np.savez_compressed(path, **_arrays(states, log_weights, model, doc))
+            np.savez(path, **_arrays(states, log_weights, model, doc))
         else:
             with open(path, "w", encoding="utf-8", newline="") as file:
                 _write_csv(file, states, log_weights, model)

@@ -2,10 +2,10 @@
 
     x_b ~ p(x_b | rest_b),   b = last eliminated … first eliminated
 
-**Proves** that every configuration comes with its probability under the model, up to the rounding of float64 (about
-2⁻⁵³ a conditional probability); draws are independent. **Cost** one forward pass and one visit of each joint entry to
-tabulate the conditional distribution functions; then, a sample, as many steps as the buckets have variables in scope,
-some nanoseconds each, and one uniform a bucket. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
+**Proves** that every configuration comes with its probability under the model, up to rounding (each conditional
+probability to within 2⁻⁵³ times the size of the logs); draws are independent. **Cost** one forward pass and one visit
+of each joint entry to tabulate the conditional distribution functions; then, a sample, one uniform a bucket and some
+nanoseconds for each variable in its scope. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
 "forward filtering, backward sampling" for chains (Carter & Kohn 1994); ancestral sampling in directed models.
 """
 
@@ -22,14 +22,17 @@ from calipers.exact.kernels import ULP
 from calipers.exact.query import Layout, lay_out
 from calipers.exact.sampler import ExactSampler, sampler, state_type
 
-_AT_ONCE = 1 << 22  # uniforms drawn together
+_AT_ONCE = 1 << 19  # uniforms drawn together
 _BLOCK = 1024  # samples whose indices stay in the nearest cache
 
 
 @sampler.register
 def elimination_sampler(method: Elimination, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
-    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`."""
-    layout = lay_out(model, (), limits, order_seconds=method.order_seconds, copies=3.0)
+    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`.
+
+    The order is found by a search of fixed length, not in `method.order_seconds`: with it go the samples of a seed.
+    """
+    layout = lay_out(model, (), limits, copies=3.0)
     run = layout.run()
     value = float(np.sum(run.shed)) + layout.log_constant
     lower, upper = exact_sides(value, run.error + layout.reduced.error + ULP * abs(value), repr(method))
@@ -39,14 +42,15 @@ def elimination_sampler(method: Elimination, model: AbstractDiscreteModel, limit
     dtype = state_type(model)
 
     def draw(count: int, rng: np.random.Generator) -> np.ndarray:
-        size = max(_BLOCK, _AT_ONCE // max(len(at), 1))
-        parts = []
-        for start in range(0, count, size):
-            uniforms = np.ascontiguousarray(rng.random((min(size, count - start), len(at))).T)
-            x = np.zeros((len(layout.active), uniforms.shape[1]), dtype)
-            _draw(steps, at, table, uniforms, x)
-            parts.append(layout.lift(x))
-        return np.concatenate(parts) if parts else np.zeros((0, model.n), dtype)
+        size = min(max(_BLOCK, _AT_ONCE // max(len(at), 1)), count)
+        uniforms, x = np.empty((size, len(at))), np.empty((len(at), size), dtype)
+        states = np.empty((count, model.n), dtype)
+        for start in range(0, count, max(size, 1)):
+            now = min(size, count - start)
+            rng.random(out=uniforms[:now])
+            _draw(steps, at, table, uniforms[:now], x[:, :now])
+            states[start : start + now] = layout.lift(x[:, :now])
+        return states
 
     return ExactSampler(draw, answer)
 
@@ -84,7 +88,7 @@ def _distributions(program, arena, at, table, first, last, block):
 
 @njit(cache=True, nogil=True)
 def _draw(steps, at, table, uniforms, x):
-    """Fills x (variables, S) from uniforms (buckets, S): the inverse of each conditional distribution function."""
+    """Fills x (variables, S) from uniforms (S, buckets): the inverse of each conditional distribution function."""
     index = np.empty(_BLOCK, np.int64)
     for b in range(len(at) - 1, -1, -1):
         k, row = steps.states[b], x[steps.variable[b]]
@@ -97,10 +101,10 @@ def _draw(steps, at, table, uniforms, x):
                     index[s] += stride * given[start + s]
             if k == 2:
                 for s in range(size):
-                    row[start + s] = uniforms[b, start + s] >= table[index[s]]
+                    row[start + s] = uniforms[start + s, b] >= table[index[s]]
                 continue
             for s in range(size):
-                state, u = 0, uniforms[b, start + s]
+                state, u = 0, uniforms[start + s, b]
                 while state < k - 1 and u >= table[index[s] + state]:
                     state += 1
                 row[start + s] = state

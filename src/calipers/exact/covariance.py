@@ -7,8 +7,8 @@ reverse pass the derivative of every marginal along each of them,
 
     D'_r(rest, x) = D'_r(rest) p(x | rest) + D(rest, x) (m_r(rest, x) − m_r(rest)).
 
-**Proves** nothing; exact up to rounding, with no finite differences. **Cost** two passes with R + 1 numbers an entry for
-each R statistics; R is what memory allows, at most 16. **Fails** by refusing, as elimination does.
+**Proves** nothing; exact up to rounding, with no finite differences. **Cost** two passes with R + 1 numbers an entry
+for each R statistics; R is what memory allows, at most 16. **Fails** by refusing, as elimination does.
 **Source** Wainwright & Jordan 2008, §3.5; Griewank & Walther, *Evaluating derivatives* (2008), ch. 5.
 """
 

@@ -1,9 +1,9 @@
 """Sweeps a frontier through a graph of spins: which bit each spin takes, and which step puts it there.
 
-Sites are visited in an order. A site joins the frontier when it is visited and leaves it after its last neighbour; where
-a neighbour leaves at once, the new site takes over its bit, so a square strip of width w needs w bits, open or
-periodic across, and a triangular one w + 1 at most. The vector over the frontier's states is as long as the highest bit in
-use. Orders tried: as numbered, along each axis of a lattice, by levels, and by a front that stays short.
+Sites are visited in an order. A site joins the frontier when it is visited and leaves it after its last neighbour;
+where a neighbour leaves at once, the new site takes over its bit, so a square strip of width w needs w bits, open or
+periodic across, and a triangular one w + 1 at most. The vector over the frontier's states is as long as the highest bit
+in use. Orders tried: as numbered, along each axis of a lattice, by levels, and by a front that stays short.
 
 Sites may be *clamped*: they leave the graph, and the caller sums over their states. **Cost** of an order: Σ 2^bits over
 its sites. **Source** Binder, *Statistical mechanics of finite three-dimensional Ising models* (1972); Bodlaender on
@@ -12,6 +12,7 @@ pathwidth (1998).
 
 import heapq
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,11 +22,12 @@ from scipy.sparse import coo_array
 from calipers.exact import graph_sweeps
 from calipers.models.lattices import Lattice
 
+CLAMPED_ORDERS, MOST_CLAMPED, MOST_FREE = 3, 40, 64  # orders tried with clamped sites; clamped sites; bits worth a look
 MOST_NEAR = 4  # neighbours one step may multiply by: tables of 2^4 factors
 
 
 class Step(NamedTuple):
-    """One step: `kind` "replace", "add", "sum" or "multiply"; the bit's `site` after it (−1: none) and `old` one before.
+    """One step: `kind` "replace", "add", "sum" or "multiply"; its bit holds `site` (−1: none) after it, `old` before.
 
     `edge` binds the two in a replacement; `near` are pairs (bit, edge) of frontier neighbours that it multiplies by;
     `field`, whether it multiplies by the site's own field; `bits`, the length of the vector while it works.
@@ -73,20 +75,31 @@ def frontier_bits(n: int, edges: np.ndarray, order: np.ndarray) -> tuple[np.ndar
 def best_sweep(n: int, edges: np.ndarray, lattice: Lattice | None, most_bits: int, free: bool) -> Sweep:
     """The cheapest sweep found, with sites clamped until no vector has more than `most_bits` bits.
 
+    **Returns:** the sweep; one of infinite `cells` and no steps, when more than `MOST_CLAMPED` sites would be clamped.
+
     **Arguments:** `free`, whether the first clamped site costs nothing, as the global flip makes it when there is no
     field; then one is clamped wherever that helps.
     """
-    choices = []
-    for order in orders(n, edges, lattice):
-        kept, clamped = clamp(n, edges, order, most_bits, free)
-        bits = frontier_bits(n, edges, kept)[0]
-        passes = 2.0 ** max(0, len(clamped) - free)
-        choices.append(
-            (passes * np.exp2(bits.astype(float)).sum(), int(bits.max(initial=0)), len(choices), kept, clamped)
-        )
-    cost, _, _, kept, clamped = min(choices, key=lambda c: c[:3])
+    plain = [(_log2_cells(frontier_bits(n, edges, order)[0]), order) for order in orders(n, edges, lattice)]
+    cheap = sorted(range(len(plain)), key=lambda k: (plain[k][0], k))[:CLAMPED_ORDERS]
+    choices: list[tuple[float, int, np.ndarray, tuple[int, ...]]] = []
+    for k in cheap:
+        found = clamp(n, edges, plain[k][1], most_bits, free)
+        if found is not None:
+            kept, clamped = found
+            log2 = _log2_cells(frontier_bits(n, edges, kept)[0]) + max(0, len(clamped) - free)
+            choices.append((log2, k, kept, clamped))
+    if not choices:
+        return Sweep([], (), plain[cheap[0]][1], int(frontier_bits(n, edges, plain[cheap[0]][1])[0].max()), math.inf)
+    _, _, kept, clamped = min(choices, key=lambda c: c[:2])
     steps = list(lay_out(n, edges, kept))
-    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), float(cost))
+    cells = 2.0 ** max(0, len(clamped) - free) * math.fsum(2.0**s.bits for s in steps)
+    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), cells)
+
+
+def _log2_cells(bits: np.ndarray) -> float:
+    """log2 Σ 2^bits."""
+    return float(np.logaddexp2.reduce(bits.astype(float))) if len(bits) else -math.inf
 
 
 def orders(n: int, edges: np.ndarray, lattice: Lattice | None) -> Iterator[np.ndarray]:
@@ -125,22 +138,41 @@ def _graph_orders(n: int, edges: np.ndarray) -> Iterator[np.ndarray]:
 
 def clamp(
     n: int, edges: np.ndarray, order: np.ndarray, most_bits: int, free: bool
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Leaves out sites, the longest in the frontier first, until it fits `most_bits`; the order left, and the sites."""
-    clamped: list[int] = []
+) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """Leaves out sites, the longest in the frontier first, until it fits `most_bits`.
+
+    **Returns:** the order left, and the sites; None when they are too many.
+    """
+    order, clamped = _clamp_free(n, edges, order) if free else (order, [])
     while True:
         bits, _, last = frontier_bits(n, edges, order)
-        if bits.max(initial=0) <= most_bits and not (free and not clamped and bits.max(initial=0) > 1):
+        if bits.max(initial=0) <= most_bits:
             return order, tuple(clamped)
-        peak = int(bits.argmax())
-        inside = np.flatnonzero((np.arange(len(order)) <= peak) & (last >= peak))
+        if len(clamped) >= MOST_CLAMPED:
+            return None
+        inside = _at_peak(bits, last)
         worst = int(inside[np.argmax(last[inside] - inside)])
-        rest = np.delete(order, worst)
-        if bits.max() <= most_bits:  # the free one: only if it shortens the vectors by a bit
-            shorter = frontier_bits(n, edges, rest)[0].max(initial=0) < bits.max()
-            return (rest, (int(order[worst]),)) if shorter else (order, ())
         clamped.append(int(order[worst]))
-        order = rest
+        order = np.delete(order, worst)
+
+
+def _at_peak(bits: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The places of the sites that are in the frontier where it is first widest."""
+    peak = int(bits.argmax())
+    return np.flatnonzero((np.arange(len(bits)) <= peak) & (last >= peak))
+
+
+def _clamp_free(n: int, edges: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Leaves out the site that shortens the vectors most, if one makes the longest of them shorter."""
+    bits, _, last = frontier_bits(n, edges, order)
+    best = (int(bits.max(initial=0)), _log2_cells(bits), -1)
+    inside = _at_peak(bits, last) if 1 < best[0] < MOST_FREE else ()
+    for place in inside:
+        less = frontier_bits(n, edges, np.delete(order, place))[0]
+        best = min(best, (int(less.max(initial=0)), _log2_cells(less), int(place)))
+    if best[0] == bits.max(initial=0):
+        return order, []
+    return np.delete(order, best[2]), [int(order[best[2]])]
 
 
 def neighbours(n: int, edges: np.ndarray) -> list[list[tuple[int, int]]]:

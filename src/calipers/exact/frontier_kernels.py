@@ -4,9 +4,9 @@ A step changes one bit of the index in place. With old spin o, new spin s and fr
 
     v(s, key, …) ← f_s(key) Σ_o t[s, o] v(o, key, …).
 
-It replaces a spin (t from the coupling), adds one (t = 1), sums one out (t = [[1, 1], [0, 0]]) or only multiplies (t = 1
-on the diagonal). Steps come in groups that touch few bits: a group works on blocks of 2^`len(held)` entries that are
-copied into a buffer that fits the cache, so the long vector is read and written once a group and not once a step.
+It replaces a spin (t from the coupling), adds one (t = 1), sums one out (t = [[1, 1], [0, 0]]) or multiplies (t = 1 on
+the diagonal). Steps come in groups that touch few bits. A group works on blocks of the vector, copied into a buffer
+that fits the cache: the long vector is read and written once a group, and not once a step.
 Untouched bits lie lowest in the buffer, so that the inner loops are long enough for the vector units.
 """
 

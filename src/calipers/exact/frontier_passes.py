@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from calipers.exact.frontier import Sweep
-from calipers.exact.frontier_program import _SIGNS, Program, build_program, with_fields
+from calipers.exact.frontier_program import SIGNS, Program, build_program, with_fields
 from calipers.exact.frontier_run import Run
 from calipers.models.ising import Ising
 
@@ -51,7 +51,7 @@ class Passes(NamedTuple):
         return self.program.sweep.clamped
 
     @property
-    def count(self) -> int:
+    def passes(self) -> int:
         """How many passes there are."""
         return 1 << (len(self.clamped) - self.flip)
 
@@ -119,5 +119,5 @@ def spin_moments(program: Program, joints: np.ndarray, n: int, e: int) -> tuple[
         if step.kind == "replace":
             correlation[step.edge] = joints[part].sum(axis=0) @ np.array([1.0, -1.0, -1.0, 1.0])
         if step.near:
-            correlation[[edge for _, edge in step.near]] = spin[part] @ _SIGNS[len(step.near)]
+            correlation[[edge for _, edge in step.near]] = spin[part] @ SIGNS[len(step.near)]
     return mean, correlation

@@ -5,8 +5,8 @@ program's `log_scale`. Between two groups the vector is scaled by a power of two
 underflows either as long as `log_range`, a bound on the log of the ratio of two entries of the vector, stays below
 `MOST_RANGE`: two states of the frontier differ in weight by at most what its spins' own couplings and fields say.
 
-**Rounding.** All terms are positive, so relative errors do not grow: each step meets a factor (a product of at most
-MOST_NEAR + 2 exponentials), two products and a sum. With exponents of size c, each the sum of up to five terms, 12 + 16 c units cover it.
+**Rounding.** All terms are positive, so relative errors do not grow: each step meets a factor, two products and a sum.
+With exponents of size c, each the sum of up to five terms, 12 + 16 c units a step cover it.
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 from calipers.exact.frontier import MOST_NEAR, Step, Sweep
 from calipers.exact.frontier_kernels import Blocks, Steps
 
-BLOCK_BITS = 12  # a block of 2^12 float64 is 32 kB: it fits the first cache
+BLOCK_BITS = 13  # a block of 2^13 float64 is 64 kB: it fits the second cache, and leaves long inner loops
 TOUCHED = 8  # bits that a group of steps may touch when the vector is longer than a block
 GROUP_STEPS, GROUP_RANGE = 64, 120.0
 MOST_RANGE = 560.0  # nats; float64 holds e^±708 without subnormals
@@ -64,7 +64,7 @@ def build_program(sweep: Sweep, edges: np.ndarray, couplings: np.ndarray, reach:
     sizes = np.array([reach[s.site] * s.field + sum(abs(couplings[e]) for _, e in s.near) for s in steps])
     return Program(
         sweep, numbers, tuple(groups), tuple(held), sizes, tuple(bits), scale,
-        2.0**-53 * (12.0 * len(steps) + 16.0 * scale), _log_range(steps, strength) + fall,
+        2.0**-53 * (12.0 * len(steps) + 16.0 * scale), _log_range(steps, couplings, reach, strength) + fall,
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def with_fields(program: Program, couplings: np.ndarray, fields: np.ndarray) -> 
     exponents = np.zeros(ptr[-1])
     for i, step in enumerate(steps):
         h = fields[step.site] if step.field else 0.0
-        exponents[ptr[i] : ptr[i + 1]] = h + _SIGNS[len(step.near)] @ couplings[[e for _, e in step.near]]
+        exponents[ptr[i] : ptr[i + 1]] = h + SIGNS[len(step.near)] @ couplings[[e for _, e in step.near]]
     sizes = np.repeat(program.sizes, np.diff(ptr))
     factor = np.exp(np.stack([exponents - sizes, -exponents - sizes], axis=1))
     return program._replace(steps=program.steps._replace(factor=factor))
@@ -89,7 +89,8 @@ def _fall(step: Step, couplings: np.ndarray, fields: np.ndarray) -> float:
 
 def _cuts(steps: list[Step], falls: list[float]) -> Iterator[tuple[int, int]]:
     """Pairs (first, last) of the groups: few touched bits, not too many steps, no great fall of the entries."""
-    first, touched, fall, longest = 0, set(), 0.0, 0
+    first, fall, longest = 0, 0.0, 0
+    touched: set[int] = set()
     for i, step in enumerate(steps):
         more = touched | {step.slot, *(s for s, _ in step.near)}
         length = max(longest, step.bits)
@@ -138,16 +139,31 @@ def _keys(near: list[int]) -> int:
 
 
 # s = ±1 of d neighbours in each state of the key, shape (2^d, d)
-_SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in range(MOST_NEAR + 1)]
+SIGNS = [1.0 - 2.0 * ((np.arange(1 << d)[:, None] >> np.arange(d)) & 1) for d in range(MOST_NEAR + 1)]
 
 
-def _log_range(steps: list[Step], strength: np.ndarray) -> float:
-    """The largest of Σ 2 (|field| + Σ |coupling|) over the spins of the frontier."""
-    now = most = 0.0
+def _log_range(steps: list[Step], couplings: np.ndarray, reach: np.ndarray, strength: np.ndarray) -> float:
+    """A bound on the log of the ratio of two entries: the vector's by what its spins met, the dual's by the rest.
+
+    **Arguments:** `strength` (n,), |field| + Σ |coupling| of each site.
+    """
+    met = np.zeros(len(reach))
+    holder: dict[int, int] = {}
+    past = whole = most = 0.0
     for step in steps:
         if step.kind in ("sum", "replace"):
-            now -= strength[step.old]
-        if step.kind in ("add", "replace"):
-            now += strength[step.site]
-        most = max(most, now)
+            past, whole = past - met[step.old], whole - strength[step.old]
+        if step.kind != "sum":
+            if step.kind != "multiply":
+                whole += strength[step.site]
+            links = [(holder[slot], e) for slot, e in step.near]
+            gain = reach[step.site] * step.field + sum(abs(couplings[e]) for _, e in links)
+            gain += abs(couplings[step.edge]) if step.kind == "replace" else 0.0
+            met[step.site] += gain
+            past += gain
+            for site, e in links:
+                met[site] += abs(couplings[e])
+                past += abs(couplings[e])
+            holder[step.slot] = step.site
+        most = max(most, past, whole - past)
     return 2.0 * float(most)

@@ -29,7 +29,8 @@ class Walk(NamedTuple):
 def walk(tree: BucketTree) -> Walk:
     """The walk over a tree of whole buckets."""
     sizes = tree.sizes.tolist()
-    rest, stride = [], []
+    rest: list[int] = []
+    stride: list[int] = []
     for bucket in tree.buckets:
         steps, step = [], 1
         for v in reversed(bucket.rest):

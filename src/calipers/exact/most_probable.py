@@ -97,7 +97,8 @@ def _search(layout: Layout, k: int) -> list[np.ndarray]:
     if land is None:
         return []
     best = _descend(land, np.zeros(len(layout.active), np.int64), len(land.steps.variable), 0.0, k)
-    found, heap = [best], []
+    found = [best]
+    heap: list[tuple[float, int, int]] = []  # (what it loses, whose change, which)
 
     def offer(number: int, rank: int) -> None:
         one = found[number]
@@ -120,8 +121,8 @@ def _maximize(layout: Layout) -> _Landscape | None:
     """The pass of maxima; None when every weight is zero."""
     tree, steps = layout.tree, walk(layout.tree)
     arena = np.zeros(tree.arena_size)
-    for at, table in zip(tree.table_at, layout.tables, strict=True):
-        arena[at : at + table.size] = table.ravel()
+    if layout.tables:
+        arena[: tree.shifts.start] = np.concatenate([t.ravel() for t in layout.tables])
     block = np.empty(int(tree.program.width.max()) if tree.buckets else 1)
     for first, last in chunks(tree):
         _maxima(tree.program, arena, first, last, block)

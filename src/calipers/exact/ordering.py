@@ -28,7 +28,7 @@ from calipers.exact.interaction import Graph, adjacency
 
 MAX_BITSET = 20_000  # variables: 50 MB of bits
 _WORK = 100_000_000  # word operations a kernel call: below half a second
-_SECONDS_A_CELL = 3e-8  # of elimination, a few passes: no search is worth more than the run that it shortens
+_SECONDS_A_CELL = 1e-8  # of elimination, a few passes: no search is worth more than the run that it shortens
 _MIN_SIZE = 1e6  # a mix that means: no fill at all
 _COTENGRA_AFTER = (10, 40, 80, 160)  # randomised orders
 

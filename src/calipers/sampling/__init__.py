@@ -1,1 +1,1 @@
-"""Monte Carlo: kernels that leave a model's distribution invariant, and what is said of their chains."""
+"""Random draws from models. Nothing here bounds log Z; `bounds/` does that with what is drawn."""
