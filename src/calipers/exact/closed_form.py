@@ -25,16 +25,13 @@ from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Formula
-from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
-from calipers.exact.elimination import elimination_witness
+from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.ordering import best_order
 from calipers.exact.transfer_matrix import as_magnet
 from calipers.models.edges import canonical
 from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
-from calipers.models.reduction import as_reduced
 
 ULP = 2.0**-53
 _TREE, _RING, _COMPLETE = "no field, at most one loop a part", "a uniform ring or path", "a uniform complete graph"
@@ -213,7 +210,7 @@ def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | N
     None where the checker has no formula: a factor graph that is a magnet only up to rounding, a frustrated torus.
     """
     if name in (_TREE, _RING):
-        return lambda: _elimination(model)
+        return lambda: checkable(model)
     if not isinstance(model, Ising):
         return None
     if name == _COMPLETE:
@@ -223,10 +220,3 @@ def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | N
     if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
         return None
     return lambda: Formula("torus", np.arange(model.n).reshape(shape))
-
-
-def _elimination(model: AbstractDiscreteModel) -> Any:
-    reduced = as_reduced(model)
-    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
-    order = best_order(sizes, scopes, seconds=0.0).order
-    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order, keep=False))

@@ -18,7 +18,7 @@ import numpy as np
 from calipers.core.answer import Answer, Belief, Grounds, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import lift_belief, probe_scopes
+from calipers.exact.elimination import checkable, lift_belief, probe_scopes
 from calipers.exact.planar_partition import ULP, PlanarError, PlanarGraph, log_partition_planar, planar_graph
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
@@ -91,7 +91,7 @@ class Planar(AbstractMethod):
         if not error <= self.tolerance:
             raise Refusal(f"the rounding error could be {error:.1g} nats, more than {self.tolerance:.1g}: too cold")
         belief = _belief(task, found.correlations) if plan.limits.beliefs else None
-        lower, upper = exact_sides(value, error, repr(self))
+        lower, upper = exact_sides(value, error, repr(self), lambda: checkable(model))
         stats = {"genus": task.graph.surface.genus, "terminals": len(task.graph.surface.home), "error": float(error)}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 

@@ -158,8 +158,10 @@ def _claim(
         witness = Decomposition(tuple(np.arange(size) for size in model.domains.tolist()), ())
     if witness is None:
         return None
-    if id(witness) not in written:  # a function that writes it; sides may share one
+    if id(witness) not in written:  # a function that writes it, or says that it cannot; sides may share one
         written[id(witness)] = witness() if callable(witness) else witness
+    if written[id(witness)] is None:
+        return None
     claim = repr(math.nextafter(float(side.value), away)) if math.isfinite(side.value) else "-inf"
     return Claim(name, claim, side.method, written[id(witness)])
 
