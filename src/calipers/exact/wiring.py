@@ -6,14 +6,15 @@ other axes number the blocks. An item's *level* is one more than the last of tho
 values stay the same while only later axes move, so its product with the items below it is formed that much less often.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 BLOCK = 4096
 
-inner = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # for kernels to call: faster made
+_INNER: dict[str, Any] = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = njit(**_INNER)  # for what only kernels call: it takes less time to compile
 
 
 class Pieces(NamedTuple):
