@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from calipers.exact.wiring import advance, offsets, starts, wire
+from calipers.exact.wiring import advance, inner, offsets, starts, wire
 
 WHOLE, SPREAD, RUNS, SINGLES = 0, 1, 2, 3  # how an item's part of a block is read
 _SPREAD_ENTRIES = 1 << 15  # of an item that is spread out: it should stay in the cache
@@ -31,7 +31,7 @@ class Feed(NamedTuple):
     spread: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@inner
 def prepare(pieces, wiring, arena, blocks):
     """Chooses how to read each item, and lays out offsets and spread parts."""
     m, width = len(wiring.piece), wiring.width
@@ -61,7 +61,7 @@ def prepare(pieces, wiring, arena, blocks):
     return feed
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _spread(pieces, wiring, arena, i, table, feed):
     """Writes every part of item i out to a full block."""
     runs, run, width = offsets(wiring, i, table), wiring.run[i], wiring.width
@@ -73,13 +73,13 @@ def _spread(pieces, wiring, arena, i, table, feed):
                 feed.spread[out + r * run + l] = arena[start + table[r] + l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _times(out, left, right):
     for l in range(len(out)):
         out[l] = left[l] * right[l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _part(pieces, wiring, feed, arena, i, start):
     """The item's part of the block that begins at `start`, as neighbouring entries (WHOLE and SPREAD only)."""
     if feed.kind[i] == WHOLE:
@@ -88,7 +88,7 @@ def _part(pieces, wiring, feed, arena, i, start):
     return feed.spread[place : place + wiring.width]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _multiply(pieces, wiring, feed, arena, i, start, left, out):
     """out = left × item i, over one block."""
     if feed.kind[i] <= SPREAD:
@@ -109,14 +109,14 @@ def _multiply(pieces, wiring, feed, arena, i, start, left, out):
                 out[r * run + l] = left[r * run + l] * arena[start + table[r] + l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _pairs(left, right, out):
     """out = Σ over neighbours of left × right."""
     for j in range(len(out)):
         out[j] = left[2 * j] * right[2 * j] + left[2 * j + 1] * right[2 * j + 1]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _sums(joint, k, out):
     """out = Σ over k neighbours of the joint."""
     if k == 2:
@@ -136,7 +136,7 @@ def _sums(joint, k, out):
                 out[j] += joint[k * j + x]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _spans(bits, span):
     """Widens span = (most, least above zero less 1, least), of entries ≥ 0 read as integers, in the same order."""
     most, low, least = span[0], span[1], span[2]
@@ -148,7 +148,7 @@ def _spans(bits, span):
     span[0], span[1], span[2] = most, low, least
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _nothing(bits):
     """Whether all entries are zero."""
     most = np.uint64(0)
@@ -204,7 +204,7 @@ def sum_blocks(pieces, arena, b, scale, first, last, hard, span):
         h += 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _jump(pieces, wiring, h, digit, start):
     """Goes on at block h; returns the slowest axis that moved."""
     before = np.empty_like(digit)
@@ -217,7 +217,7 @@ def _jump(pieces, wiring, h, digit, start):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def multiply_items(pieces, wiring, feed, arena, start, first, end, left, out, spare):
     """out = left × items first…end−1: products go to and fro so that no loop reads what it writes."""
     for i in range(first, end):
@@ -229,7 +229,7 @@ def multiply_items(pieces, wiring, feed, arena, start, first, end, left, out, sp
             left = spare
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _last(pieces, wiring, feed, arena, start, first, left, joint, spare, message, k):
     """The items of the last level, and the sum over the variable."""
     m = len(wiring.piece)
@@ -245,7 +245,7 @@ def _last(pieces, wiring, feed, arena, start, first, left, joint, spare, message
         _sums(joint, k, message)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _blocks_below(wiring, level):
     """How many blocks share the digits before axis `level`."""
     count = 1

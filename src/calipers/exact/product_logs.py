@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from calipers.exact.product_state import LOG_FLOOR, load, rescale
-from calipers.exact.wiring import offsets, starts, wire
+from calipers.exact.wiring import inner, offsets, starts, wire
 
 
 @njit(cache=True, nogil=True)
@@ -24,7 +24,7 @@ def items_to_logs(pieces, raw, raw_at, raw_scope, arena, state, b):
             to_logs(pieces, state, arena, p)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def to_logs(pieces, state, arena, p):
     """Turns a message into logs, its largest entry about 0."""
     rescale(pieces, state, arena, p)  # exact, so that the logs are of numbers up to 1

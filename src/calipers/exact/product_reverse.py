@@ -10,16 +10,16 @@ import numpy as np
 from numba import njit
 
 from calipers.exact.product_kernels import RUNS, SPREAD, WHOLE, multiply_items, prepare
-from calipers.exact.wiring import advance, offsets, starts, wire
+from calipers.exact.wiring import advance, inner, offsets, starts, wire
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _add(out, block):
     for l in range(len(out)):
         out[l] += block[l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _collect(pieces, wiring, feed, dual, spread, i, start, block):
     """Adds a block of probabilities to the marginal of item i, or to its spread parts."""
     width, run = wiring.width, wiring.run[i]
@@ -38,7 +38,7 @@ def _collect(pieces, wiring, feed, dual, spread, i, start, block):
                     dual[start + table[r] + l] += block[r * run + l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _gather(pieces, wiring, feed, dual, spread):
     """Adds the spread parts of all items to their marginals."""
     table = np.empty(wiring.width, np.int64)
@@ -53,7 +53,7 @@ def _gather(pieces, wiring, feed, dual, spread):
                     dual[start + table[r] + l] += spread[place + r * run + l]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _levels(wiring):
     """Where each level's items begin, and the end."""
     m = len(wiring.piece)
@@ -66,7 +66,7 @@ def _levels(wiring):
     return begin[: count + 1]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _condition(joint, message, dual, k):
     """Turns products into probabilities, in place; False if all are zero."""
     alive = False
@@ -78,7 +78,7 @@ def _condition(joint, message, dual, k):
     return alive
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _flush(pieces, wiring, feed, dual, spread, begin, start, sums, moved):
     """Hands the sums of the levels that end here to their items, and on to the level before."""
     for g in range(len(begin) - 3, -1, -1):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from calipers.exact.wiring import inner
+
 FLOOR = 1e-200  # a product of scaled numbers above it has lost nothing to underflow, nor has any part of it
 LOG_FLOOR = math.log(FLOOR)
 _LAZY = 64  # |exponent| that a message may keep
@@ -30,7 +32,7 @@ class State(NamedTuple):
     removed: np.ndarray  # exponent that a message's entries have lost since it was summed
 
 
-@njit(cache=True, nogil=True)
+@inner
 def load(pieces, raw, raw_at, raw_scope, table, as_logs, arena, state):
     """Writes one table, its axes in elimination order, its largest entry scaled to 1; False if all of it is zero."""
     first, last = pieces.scope_ptr[table], pieces.scope_ptr[table + 1]
@@ -95,7 +97,7 @@ def begin(pieces, state, arena, b):
     return 2.0 ** float(-total), hard, low >= LOG_FLOOR, wide
 
 
-@njit(cache=True, nogil=True)
+@inner
 def rescale(pieces, state, arena, p):
     """Takes a message's exponent off its entries; exact, a power of two."""
     factor = 2.0 ** float(-state.exponent[p])
