@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import pytest
 
 import calipers as cal
@@ -13,7 +14,11 @@ from calipers.testing import check_method, check_model
 METHODS = [
     cal.Enumeration(),
     cal.Elimination(),
+    cal.TransferMatrix(threads=1),
+    cal.TransferMatrix(most_bits=2),
+    cal.ClosedForm(),
     cal.Planar(),
+    cal.ModelCounting(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),
@@ -22,6 +27,16 @@ METHODS = [
     cal.Tangent(width=2, sweeps=10),
     cal.Tangent(width=4, starts=1),
     cal.Pairs(steps=8),
+    cal.Strips(width=4, steps=10),
+    cal.Strips(steps=6),
+    cal.StructuredMeanField(width=2, starts=2),
+    cal.StructuredMeanField(starts=2),
+    cal.RegionBethe(width=1),
+    cal.RegionBethe(),
+    cal.LogDeterminant(steps=8),
+    cal.Search(ibound=1, sweeps=3, orders=2),
+    cal.Search(sweeps=3),
+    cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2, sweeps=3)),
     cal.Auto(),
 ]
 
@@ -29,6 +44,20 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_methods_keep_the_contract(method):
     check_method(method)
+
+
+STATISTICAL = [
+    cal.ImportanceSampling(ibound=1, samples=3000, sweeps=5, orders=2),
+    cal.ImportanceSampling(samples=2000),
+    cal.AnnealedImportance(chains=64, steps=50),
+]
+
+
+@pytest.mark.parametrize("method", STATISTICAL, ids=repr)
+def test_statistical_methods_keep_the_contract(method):
+    check_method(method, key=jax.random.key(3), delta=0.01)
+    with pytest.raises(AssertionError, match="refused every model"):
+        check_method(method, key=jax.random.key(3))
 
 
 @pytest.mark.parametrize("example", zoo.models(), ids=lambda m: m.name)

@@ -13,10 +13,14 @@ from typing import Any, NamedTuple
 from flint import arb, ctx
 
 from calipers_check.archive import Archive, read
+from calipers_check.bethe import Bethe
+from calipers_check.closed_form import ClosedForm
 from calipers_check.decomposition import Decomposition
 from calipers_check.errors import Reject, Unreadable
 from calipers_check.files import read_model
 from calipers_check.model import Model, build, model_digest
+from calipers_check.split import Split
+from calipers_check.tables import MAX_WORK, Work
 from calipers_check.tangent import Tangent
 
 __version__ = "0.1.0"
@@ -24,8 +28,14 @@ __all__ = ["Checked", "Reject", "Unreadable", "Verdict", "check"]
 
 BITS = 128
 CLAIM = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?|[+-]?inf")
-Witness = Tangent | Decomposition
-KINDS: dict[str, type[Witness]] = {"tangent": Tangent, "decomposition": Decomposition}
+Witness = Tangent | Decomposition | Bethe | Split | ClosedForm
+KINDS: dict[str, type[Witness]] = {
+    "tangent": Tangent,
+    "decomposition": Decomposition,
+    "bethe": Bethe,
+    "split": Split,
+    "closed_form": ClosedForm,
+}
 
 
 class Checked(NamedTuple):
@@ -52,16 +62,22 @@ class Verdict(NamedTuple):
 
 
 def check(
-    path: str | Path, model: str | Path | None = None, evidence: str | Path | None = None, beta: float = 1.0
+    path: str | Path,
+    model: str | Path | None = None,
+    evidence: str | Path | None = None,
+    beta: float = 1.0,
+    work: int = MAX_WORK,
 ) -> Verdict:
     """Recomputes every bound of a certificate from the model and the witness, and compares it with the claim.
 
     **Arguments:** `model`, the user's own file (`.uai`, `.uai.gz`, `.npz`), with `evidence` (a file or "3=1,7=0") and
-    `beta` (multiplies the file's own): the certificate must then speak of exactly that model.
+    `beta` (multiplies the file's own): the certificate must then speak of exactly that model. `work`, the most table
+    entries that may be computed in all, about a microsecond each.
 
     **Raises:** `Unreadable` when the certificate or the model is no file of a known format.
     """
     start, about, sha256, claims = time.perf_counter(), "", "", []
+    Work.left = work
     try:
         with ctx.workprec(BITS):
             archive = read(path)

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 
-from calipers_check import Checked, Unreadable, Verdict, __version__, check
+from calipers_check import MAX_WORK, Checked, Unreadable, Verdict, __version__, check
 
 EXAMPLES = """examples:
   python -m calipers_check grid.cert
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.model is None and (options.evidence is not None or options.beta != 1.0):
         _parser().error("--evidence and --beta go with --model")
     try:
-        verdict = check(options.certificate, options.model, options.evidence, options.beta)
+        verdict = check(options.certificate, options.model, options.evidence, options.beta, options.work)
     except Unreadable as error:
         print(f"unreadable: {error}", file=sys.stderr)
         return 5
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", metavar="FILE", help="your .uai, .uai.gz or Ising .npz; must be the certificate's")
     parser.add_argument("--evidence", metavar="FILE", help='observed variables of that model: a file, or "3=1,7=0"')
     parser.add_argument("--beta", type=float, default=1.0, help="inverse temperature, times the file's own (default 1)")
+    parser.add_argument("--work", type=int, default=MAX_WORK, help="most table entries to compute (default 2^32)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--version", action="version", version=f"calipers_check {__version__}")
     return parser

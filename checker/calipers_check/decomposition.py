@@ -6,68 +6,193 @@ is at least Σ_{x_v} Π_r F_r when w_r > 0 and Σ_r w_r ≥ 1. Factors in no buc
 add up to 0, and what is missing is added. With one bucket a variable, w = 1 and no extra table, all are equalities.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
 from flint import arb
 
 from calipers_check.errors import Reject
-from calipers_check.model import Model, Restricted, possible_states
-from calipers_check.tables import ONE, Table, check_cells, expand, from_logs, log, power, product, sum_last
+from calipers_check.model import Model
+from calipers_check.restricted import NOWHERE, Restricted, cut
+from calipers_check.tables import ONE, ZERO, Table, check_cells, expand, from_logs, log, power, product, sum_last
 from calipers_check.witness import Bucket, Extra, read_buckets
 
 
 class Decomposition:
-    """A witness of this kind; what it proves of either side."""
+    """A witness of this kind; what it proves of either side, of all of Z or of its part at a `path` (Theorem 5).
+
+    Runs at one path after another compute only those buckets anew that a variable with another state reaches.
+    """
 
     def __init__(self, arrays: dict[str, np.ndarray], model: Model):
-        self.model = model
         self.restricted, self.buckets = read_buckets(arrays, model)
-        self.rank = _ranks(self.buckets)
+        self.rank, self.weights = _ranks(self.buckets), _weights(self.buckets)
+        listed = [a for bucket in self.buckets for a in bucket.factors]
+        if len(set(listed)) != len(listed):
+            raise Reject("a bucket lists a factor that is listed already")
+        self.unlisted = sorted(set(range(len(model.scopes))) - set(listed))
+        self.sends: list[Table | None] = [None] * len(self.buckets)
+        self.at: Mapping[int, int] | None = None  # the path that `sends` is about
 
-    @cached_property
-    def sent(self) -> arb:
+    def bound(self, side: str, path: Mapping[int, int] = NOWHERE, sent: arb | None = None) -> arb | float:
+        """Encloses the bound on log Z at `path`; `sent`, if the other side has computed it."""
+        restricted = self.restricted.narrowed(path)
+        if side == "upper":
+            if self._certainly_zero(path):
+                return float("-inf")
+        else:
+            restricted.check_evidence()
+            self._check_exact()
+            if restricted.empty:
+                return float("-inf")
+        if sent is None:
+            sent = self.sent(path) if path else self.root_sent
+        total = sent
+        for a in self.unlisted:
+            total *= _extreme(restricted.factor(a).cells, side)
+        value = log(total)
+        return value if isinstance(value, float) else value + self.residual
+
+    def sent(self, path: Mapping[int, int] = NOWHERE) -> arb:
         """What the buckets send out, and the states of variables in no bucket: the same for both sides."""
-        total = _eliminate(self.restricted, self.buckets, self.rank)
-        for v, size in enumerate(self.restricted.sizes):
-            total = total if v in self.rank else total * size
+        restricted = self.restricted.narrowed(path)
+        if restricted.empty:
+            return ZERO
+        stale, self.at = self._stale(path), None
+        for place in stale:
+            self.sends[place] = self._send(place, restricted, path)
+            for child in () if path else self.children[place]:
+                sent = self.sends[child]
+                if sent is not None and sent.scope:
+                    self.sends[child] = None  # read once; memory matters
+        total = ONE
+        for message in self.sends:
+            if message is not None and not message.scope:
+                total *= message.cells[0]
+        for v in self.free:
+            total *= restricted.sizes[v]
+        self.at = path or None
         return total
 
-    def bound(self, side: str) -> arb | float:
-        """Encloses the bound on log Z."""
-        if side == "upper":
-            left = possible_states(self.model)
-            if any(not states.any() for states in left):
-                return float("-inf")
-            _check_nothing_possible_dropped(self.restricted, left)
-        else:
-            check_evidence(self.restricted)
-            if self.restricted.empty:
-                return float("-inf")
-            _check_exact(self.buckets)
-        value = log(self.sent * _unlisted(self.restricted, self.buckets, side))
-        return value if isinstance(value, float) else value + _residual(self.restricted, self.buckets)
+    @cached_property
+    def root_sent(self) -> arb:
+        """What the buckets send out at the root."""
+        return self.sent()
+
+    def _send(self, place: int, restricted: Restricted, path: Mapping[int, int]) -> Table:
+        """The message of one bucket."""
+        bucket = self.buckets[place]
+        tables = [restricted.factor(a) for a in bucket.factors]
+        for extra in bucket.extra:
+            scope, values = cut(extra.scope, extra.values, self.restricted, path)
+            tables.append(Table(scope, from_logs(values)))
+        received = [self.sends[child] for child in self.children[place]]
+        tables += [table for table in received if table is not None and table.scope]
+        message = _message(tables, bucket.variable, self.weights[place], self.rank, restricted.sizes)
+        known = 0 <= bucket.parent < len(self.buckets)
+        if message.scope and not (known and self._rank_of(bucket.parent) > self.rank[bucket.variable]):
+            raise Reject(f"bucket {place} sends its message to bucket {bucket.parent}, where it would be lost")
+        return message
+
+    def _rank_of(self, place: int) -> int:
+        return self.rank[self.buckets[place].variable]
+
+    @cached_property
+    def children(self) -> list[list[int]]:
+        """The buckets whose messages each bucket receives."""
+        found: list[list[int]] = [[] for _ in self.buckets]
+        for place, bucket in enumerate(self.buckets):
+            if 0 <= bucket.parent < len(found):
+                found[bucket.parent].append(place)
+        return found
+
+    @cached_property
+    def free(self) -> list[int]:
+        """Variables in no bucket."""
+        return [v for v in range(len(self.restricted.sizes)) if v not in self.rank]
+
+    @cached_property
+    def touched(self) -> dict[int, list[int]]:
+        """The buckets that a variable occurs in, before messages."""
+        found: dict[int, list[int]] = {}
+        for place, bucket in enumerate(self.buckets):
+            scopes = [self.restricted.scope(a) for a in bucket.factors] + [extra.scope for extra in bucket.extra]
+            for v in {bucket.variable}.union(*scopes):
+                found.setdefault(v, []).append(place)
+        return found
+
+    def _stale(self, path: Mapping[int, int]) -> Iterable[int]:
+        """The buckets to be computed: all, or those that feel that the path is another than before."""
+        if not path or self.at is None:
+            return range(len(self.buckets))
+        stale: set[int] = set()
+        for v in path.keys() | self.at.keys():
+            if path.get(v) != self.at.get(v):
+                for place in self.touched.get(v, ()):
+                    while 0 <= place < len(self.buckets) and place not in stale:
+                        stale.add(place)
+                        place = self.buckets[place].parent
+        return sorted(stale)
+
+    @cached_property
+    def left(self) -> list[np.ndarray]:
+        """The states that propagation leaves at the root, less those that the witness drops and shaving refutes."""
+        propagation, kept = self.restricted.model.propagation, self.restricted.kept
+        doubtful = [
+            (v, state)
+            for v in _dropped(self.restricted, propagation.root)
+            for state in np.flatnonzero(propagation.root[v]).tolist()
+            if state not in kept[v]
+        ]
+        return propagation.shaved(doubtful)
+
+    @cached_property
+    def hopeless(self) -> bool:
+        """Whether no configuration is possible."""
+        return self.restricted.model.propagation.contradicts(self.left)
+
+    @cached_property
+    def dropped(self) -> list[int]:
+        """Variables of which the witness drops a state that may be possible."""
+        return _dropped(self.restricted, self.left)
+
+    def _certainly_zero(self, path: Mapping[int, int]) -> bool:
+        """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
+        propagation, kept = self.restricted.model.propagation, self.restricted.kept
+        settled = not self.hopeless and all(v in path for v in self.dropped)
+        if settled and all(state in kept[v] for v, state in path.items()):
+            return False
+        left = propagation.left(path, self.left)
+        if propagation.contradicts(left):
+            return True
+        restricted = self.restricted.narrowed(path)
+        for v in _dropped(restricted, left):
+            state = min(set(np.flatnonzero(left[v]).tolist()) - set(restricted.kept[v]))
+            raise Reject(f"the witness drops state {state} of variable {v}, which may be possible")
+        return False
+
+    def _check_exact(self) -> None:
+        if len(self.rank) != len(self.buckets) or any(bucket.extra for bucket in self.buckets):
+            raise Reject("a decomposition bounds from below only when it has one bucket a variable and no extra tables")
+
+    @cached_property
+    def residual(self) -> arb:
+        """Σ over scopes of max(−Σ extra tables): log Z is at most log Z of the shifted model plus this, at any path."""
+        groups: dict[tuple[int, ...], list[Extra]] = {}
+        for bucket in self.buckets:
+            for extra in bucket.extra:
+                groups.setdefault(tuple(sorted(extra.scope)), []).append(extra)
+        return sum((_missing(self.restricted, scope, extras) for scope, extras in groups.items()), arb(0))
 
 
-def check_evidence(restricted: Restricted) -> None:
-    """For a lower bound: every kept configuration must count in the model."""
-    for v, state in restricted.model.evidence.items():
-        if restricted.kept[v] not in ([state], []):
-            raise Reject(f"the witness keeps states of variable {v} that the evidence {v}={state} rules out")
-
-
-def _check_nothing_possible_dropped(restricted: Restricted, left: list[np.ndarray]) -> None:
+def _dropped(restricted: Restricted, left: list[np.ndarray]) -> list[int]:
+    """Variables of which a state that is left is not kept."""
+    found = []
     for v, states in enumerate(left):
-        dropped = states.copy()
-        dropped[restricted.kept[v]] = False
-        if dropped.any():
-            raise Reject(f"the witness drops state {int(dropped.argmax())} of variable {v}, which may be possible")
-
-
-def _check_exact(buckets: list[Bucket]) -> None:
-    if len({b.variable for b in buckets}) != len(buckets) or any(b.extra for b in buckets):
-        raise Reject("a decomposition bounds from below only when it has one bucket a variable and no extra tables")
+        if len(restricted.kept[v]) < len(states) and states.sum() > states[restricted.kept[v]].sum():
+            found.append(v)
+    return found
 
 
 def _ranks(buckets: list[Bucket]) -> dict[int, int]:
@@ -98,48 +223,16 @@ def _weights(buckets: list[Bucket]) -> list[arb]:
     return weights
 
 
-def _eliminate(restricted: Restricted, buckets: list[Bucket], rank: dict[int, int]) -> arb:
-    """Product of all constants that the buckets send out, in their order."""
-    weights = _weights(buckets)
-    messages: dict[int, list[Table]] = {}
-    listed: set[int] = set()
-    total = ONE
-    for place, bucket in enumerate(buckets):
-        if len(listed.intersection(bucket.factors)) + len(bucket.factors) != len(set(bucket.factors)):
-            raise Reject(f"bucket {place} lists a factor that is listed already")
-        listed.update(bucket.factors)
-        tables = [restricted.factor(a) for a in bucket.factors]
-        tables += [Table(e.scope, from_logs(e.values)) for e in bucket.extra]
-        message = _message(tables + messages.pop(place, []), bucket.variable, weights[place], rank, restricted.sizes)
-        if bucket.parent == -1 and not message.scope:
-            total *= message.cells[0]
-        elif 0 <= bucket.parent < len(buckets) and rank[buckets[bucket.parent].variable] > rank[bucket.variable]:
-            messages.setdefault(bucket.parent, []).append(message)
-        else:
-            raise Reject(f"bucket {place} sends its message to bucket {bucket.parent}, where it would be lost")
-    return total
-
-
 def _message(tables: list[Table], v: int, weight: arb, rank: dict[int, int], sizes: list[int]) -> Table:
-    held = {u for table in tables for u in table.scope} | {v}
+    held, first = {v}.union(*[table.scope for table in tables]), rank[v]
     for u in held:
-        if rank.get(u, -1) < rank[v]:
+        if rank.get(u, -1) < first:
             raise Reject(f"a bucket of variable {v} holds variable {u}, which is eliminated earlier or never")
-    scope = tuple(sorted(held, key=lambda u: -rank[u]))
+    scope = tuple(sorted(held, key=rank.__getitem__, reverse=True))
     cells = product(tables, scope, sizes)
     if weight == 1:
         return Table(scope[:-1], sum_last(cells, sizes[v]))
     return Table(scope[:-1], power(sum_last(power(cells, 1 / weight), sizes[v]), weight))
-
-
-def _unlisted(restricted: Restricted, buckets: list[Bucket], side: str) -> arb:
-    """Factors in no bucket, each at its largest weight (its smallest for a lower bound)."""
-    listed = {a for bucket in buckets for a in bucket.factors}
-    total = ONE
-    for a in range(len(restricted.model.scopes)):
-        if a not in listed:
-            total *= _extreme(restricted.factor(a).cells, side)
-    return total
 
 
 def _extreme(cells: Iterable[arb], side: str) -> arb:
@@ -149,22 +242,12 @@ def _extreme(cells: Iterable[arb], side: str) -> arb:
     return first
 
 
-def _residual(restricted: Restricted, buckets: list[Bucket]) -> arb:
-    """Σ over scopes of max(−Σ extra tables): log Z of the model is at most log Z of the shifted model plus this."""
-    groups: dict[tuple[int, ...], list[Extra]] = {}
-    for bucket in buckets:
-        for extra in bucket.extra:
-            groups.setdefault(tuple(sorted(extra.scope)), []).append(extra)
-    return sum((_missing(restricted, scope, extras) for scope, extras in groups.items()), arb(0))
-
-
 def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]) -> arb:
     """max(−Σ) over the states of one scope, leaving out those that the model's own zeros rule out."""
     count = check_cells(scope, restricted.sizes)
     total, dead = [arb(0)] * count, np.zeros(count, bool)
     for extra in extras:
-        values = Table(extra.scope, extra.values.tolist())
-        spread = expand(values, scope, restricted.sizes)
+        spread = expand(extra.scope, extra.values, scope, restricted.sizes)
         dead |= np.array([y == -np.inf for y in spread], bool)
         total = [x - y for x, y in zip(total, spread, strict=True)]
     if dead.any() and (dead & ~_impossible(restricted, scope)).any():
@@ -173,10 +256,21 @@ def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]
 
 
 def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
+    """States of `scope` that, on the scope of some factor around it, agree only with zeros of factors inside; flat."""
+    found = np.zeros(check_cells(scope, restricted.sizes), bool)
+    for held in {restricted.scope(a) for v in scope for a in restricted.touching.get(v, [])}:
+        inner = tuple(v for v in held if v in scope)
+        zeros = _zeros_inside(restricted, held).reshape([restricted.sizes[v] for v in held])
+        zeros = np.asarray(zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope)))
+        found |= np.array(expand(inner, zeros.ravel().tolist(), scope, restricted.sizes), bool)
+    return found
+
+
+def _zeros_inside(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
     """States of `scope` to which some factor inside it gives weight zero, flat."""
     found = np.zeros(check_cells(scope, restricted.sizes), bool)
     for a in {a for v in scope for a in restricted.touching.get(v, [])}:
         inner = restricted.scope(a)
         if set(inner) <= set(scope):
-            found |= np.array(expand(Table(inner, restricted.zeros(a).tolist()), scope, restricted.sizes), bool)
+            found |= np.array(expand(inner, restricted.zeros(a).tolist(), scope, restricted.sizes), bool)
     return found

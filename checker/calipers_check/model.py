@@ -13,6 +13,7 @@ All have `beta` (1 entry) and `evidence` (k × 2, ascending). Powers of zero are
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -22,8 +23,10 @@ from flint import arb
 
 from calipers_check.archive import digest, floats, ints, ragged
 from calipers_check.errors import Reject
-from calipers_check.tables import ZERO, Table, from_logs, outer_sum, positive, strides
+from calipers_check.propagation import Propagation
+from calipers_check.tables import ZERO, from_logs, log, positive
 
+LONG = re.compile(rb"[eE][+-]?\d{4}")
 NUMBER = re.compile(rb"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,6})?|-0+\.?0*")
 
 
@@ -47,6 +50,11 @@ class Model(ABC):
         """SHA-256 of the canonical form: the kind and the digest of every part."""
         return model_digest(self.kind, self.digests)
 
+    @cached_property
+    def propagation(self) -> Propagation:
+        """Which states evidence and zeros leave."""
+        return Propagation(self)
+
     def _evidence(self) -> dict[int, int]:
         pairs = ints(self.parts, "evidence", columns=2).tolist()
         if any(a[0] >= b[0] for a, b in pairwise(pairs)):
@@ -60,9 +68,17 @@ class Model(ABC):
     def cells(self, a: int) -> list[arb]:
         """Weights of factor a over its whole scope, C order."""
 
+    def logs(self, a: int) -> list[arb | float]:
+        """Logs of the weights of factor a, −inf for zero."""
+        return [log(x) for x in self.cells(a)]
+
     @abstractmethod
     def zeros(self, a: int) -> np.ndarray:
         """Which weights of factor a are exactly zero, flat."""
+
+    @abstractmethod
+    def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
+        """Whether the product of two weights is at least that of two others, β > 0 aside: in exact arithmetic."""
 
 
 class Uai(Model):
@@ -95,6 +111,13 @@ class Uai(Model):
     def zeros(self, a: int) -> np.ndarray:
         return np.array([_is_zero(t) for t in self._tokens(a)], bool)
 
+    def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
+        tokens = self._tokens(a)
+        if any(len(tokens[i]) > 400 or LONG.search(tokens[i]) for i in (*above, *below)):
+            return False  # numbers of more than a thousand digits: not decided
+        p, q, r, s = (Fraction(tokens[i].decode()) for i in (*above, *below))
+        return p * q >= r * s
+
 
 class Tables(Model):
     """Log tables in float64."""
@@ -115,11 +138,18 @@ class Tables(Model):
         return self.values[self.starts[a] : self.starts[a + 1]]
 
     def cells(self, a: int) -> list[arb]:
-        cells = from_logs(self._values(a))
+        cells = from_logs(self._values(a).tolist())
         return cells if self.beta == 1 else [x if x.is_zero() else positive(x**self.beta) for x in cells]
+
+    def logs(self, a: int) -> list[arb | float]:
+        return [x if x == float("-inf") else self.beta * arb(x) for x in self._values(a).tolist()]
 
     def zeros(self, a: int) -> np.ndarray:
         return np.isneginf(self._values(a))
+
+    def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
+        p, q, r, s = (float(self._values(a)[i]) for i in (*above, *below))
+        return min(r, s) == -np.inf or (min(p, q) > -np.inf and Fraction(p) + Fraction(q) >= Fraction(r) + Fraction(s))
 
 
 class Ising(Model):
@@ -137,25 +167,37 @@ class Ising(Model):
             raise Reject("the model's couplings, fields or offset are not finite")
         sites = [(i,) for i in range(len(self.fields))]
         constant = [()] if self.offset[0] != 0 else []
-        self.known: dict[float, arb] = {}
+        self.known: dict[float, list[arb]] = {}
         super().__init__("ising", parts, [2] * len(sites), [*map(tuple, rows), *sites, *constant])
 
     def cells(self, a: int) -> list[arb]:
         e = len(self.couplings)
         if a < e:
-            up, down = self._exp(self.couplings[a]), self._exp(-self.couplings[a])
+            up, down = self._pair(self.couplings[a])
             return [up, down, down, up]
-        if a < e + len(self.fields):
-            return [self._exp(self.fields[a - e]), self._exp(-self.fields[a - e])]
-        return [self._exp(-self.offset[0])]
+        return self._pair(self.fields[a - e]) if a < e + len(self.fields) else self._pair(self.offset[0])[1:]
 
-    def _exp(self, value: float) -> arb:
-        if value not in self.known:
-            self.known[value] = positive((self.beta * arb(float(value))).exp())
-        return self.known[value]
+    def _pair(self, value: float) -> list[arb]:
+        """exp(±β value); equal numbers are computed once."""
+        found = self.known.get(value)
+        if found is None:
+            log = self.beta * arb(float(value))
+            found = self.known[value] = [positive(log.exp()), positive((-log).exp())]
+        return found
+
+    def logs(self, a: int) -> list[arb | float]:
+        e = len(self.couplings)
+        if a >= e + len(self.fields):
+            return [-self.beta * arb(float(self.offset[0]))]
+        up = self.beta * arb(float(self.couplings[a] if a < e else self.fields[a - e]))
+        return [up, -up, -up, up] if a < e else [up, -up]
 
     def zeros(self, a: int) -> np.ndarray:
         return np.zeros(2 ** len(self.scopes[a]), bool)
+
+    def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
+        aligned = sorted(above) == [0, 3]  # an edge is all there is with two variables
+        return self.couplings[a] >= 0 if aligned else self.couplings[a] <= 0
 
 
 KINDS: dict[str, type[Uai] | type[Tables] | type[Ising]] = {"uai": Uai, "tables": Tables, "ising": Ising}
@@ -204,86 +246,3 @@ def uai_structure(tokens: list[bytes]) -> tuple[list[int], list[tuple[int, ...]]
 
 def _is_zero(token: bytes) -> bool:
     return not re.split(rb"[eE]", token)[0].strip(b"+-0.")
-
-
-class Restricted:
-    """A model on some states of each variable: variables with one kept state disappear from the scopes."""
-
-    def __init__(self, model: Model, kept: list[list[int]]):
-        if len(kept) != len(model.sizes):
-            raise Reject(f"the witness keeps states of {len(kept)} variables; the model has {len(model.sizes)}")
-        for v, (states, size) in enumerate(zip(kept, model.sizes, strict=True)):
-            if any(a >= b for a, b in pairwise(states)):
-                raise Reject(f"the witness's kept states of variable {v} are not ascending")
-            if states and not (states[0] >= 0 and states[-1] < size):
-                raise Reject(f"the witness keeps a state of variable {v} that the model does not have")
-        self.model, self.kept = model, kept
-        self.sizes = [len(states) for states in kept]
-        self.empty = 0 in self.sizes
-
-    def scope(self, a: int) -> tuple[int, ...]:
-        """Variables of factor a that still have several states."""
-        return tuple(v for v in self.model.scopes[a] if self.sizes[v] > 1)
-
-    @cached_property
-    def touching(self) -> dict[int, list[int]]:
-        """Factors around each variable that keeps several states."""
-        found: dict[int, list[int]] = {}
-        for a in range(len(self.model.scopes)):
-            for v in self.scope(a):
-                found.setdefault(v, []).append(a)
-        return found
-
-    def factor(self, a: int) -> Table:
-        """Weights of factor a on the kept states."""
-        cells, scope = self.model.cells(a), self.model.scopes[a]
-        if all(len(self.kept[v]) == self.model.sizes[v] > 1 for v in scope):
-            return Table(scope, cells)
-        return Table(self.scope(a), [cells[i] for i in self._places(a).tolist()])
-
-    def zeros(self, a: int) -> np.ndarray:
-        """Which weights of factor a are zero on the kept states, flat."""
-        return self.model.zeros(a)[self._places(a)]
-
-    def _places(self, a: int) -> np.ndarray:
-        steps = strides(self.model.scopes[a], self.model.sizes)
-        return outer_sum([steps[v] * np.array(self.kept[v], np.int64) for v in self.model.scopes[a]])
-
-
-def possible_states(model: Model) -> list[np.ndarray]:
-    """What generalised arc consistency leaves of each domain, starting from the evidence (Theorem 4)."""
-    left = [np.ones(size, bool) for size in model.sizes]
-    for v, state in model.evidence.items():
-        left[v] = np.arange(model.sizes[v]) == state
-    hard = {a: zero for a in range(len(model.scopes)) if (zero := model.zeros(a)).any()}
-    touching: dict[int, list[int]] = {}
-    for a in hard:
-        for v in model.scopes[a]:
-            touching.setdefault(v, []).append(a)
-    waiting = set(hard)
-    while waiting:
-        a = waiting.pop()
-        for v in _prune(model, a, hard[a], left):
-            waiting.update(touching[v])
-    return left
-
-
-def _prune(model: Model, a: int, zero: np.ndarray, left: list[np.ndarray]) -> list[int]:
-    """Removes states without support in factor a; returns the variables that lost one."""
-    scope = model.scopes[a]
-    steps = strides(scope, model.sizes)
-    supported = np.flatnonzero(~zero)
-    states = {v: supported // steps[v] % model.sizes[v] for v in scope}
-    alive = np.ones(len(supported), bool)
-    for v in scope:
-        alive &= left[v][states[v]]
-    lost = []
-    for v in scope:
-        found = np.zeros(model.sizes[v], bool)
-        found[states[v][alive]] = True
-        if (left[v] & ~found).any():
-            left[v] = left[v] & found
-            lost.append(v)
-    if not scope and zero.all() and left:
-        left[0] = np.zeros_like(left[0])  # a constant factor 0: no configuration is possible
-    return lost

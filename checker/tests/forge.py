@@ -62,6 +62,22 @@ def tangent(kept, blocks) -> dict[str, np.ndarray]:
     return cut("kept", kept) | cut("order", [order for order, _ in blocks]) | extras([extra for _, extra in blocks])
 
 
+def bethe(kept, flips, blocks, links) -> dict[str, np.ndarray]:
+    """`links`: rows (factor, covariance table)."""
+    start = np.cumsum([0, *(np.size(c) for _, c in links)], dtype=np.int64)
+    values = np.concatenate([np.zeros(0), *(np.asarray(c, np.float64).ravel() for _, c in links)])
+    arrays = tangent(kept, blocks) | {"flips": np.array(flips, np.int64), "covariance_start": start}
+    return arrays | {"link": np.array([a for a, _ in links], np.int64), "covariance": values}
+
+
+def split(tree, part, witnesses) -> dict[str, np.ndarray]:
+    """`tree` in preorder: a variable, then a subtree for each state; -1 a leaf, -2 a part left out."""
+    arrays = {"tree": np.array(tree, np.int64), "part": np.array(part, np.int64)}
+    for k, witness in enumerate(witnesses):
+        arrays |= {f"{k}/{name}": array for name, array in witness.items()}
+    return arrays
+
+
 def draft(model, *claims) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays; `claims` are rows (side, kind, claim, witness arrays)."""
     kind, parts = model

@@ -9,12 +9,14 @@ Names are looked up when they are first asked for: importing `calipers` imports 
 
 import dataclasses
 import importlib
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calipers.core.answer import Answer
     from calipers.core.method import AbstractMethod
     from calipers.core.model import AbstractModel
+    from calipers.io.certificate import Certificate
 
 __version__ = "0.1.0"
 
@@ -34,16 +36,36 @@ _HOMES = {
     "calipers.io.spec": ("from_spec",),
     "calipers.io.uai": ("read_uai",),
     "calipers.io.uai_writer": ("write_uai",),
+    "calipers.exact.covariance": ("covariance",),
+    "calipers.exact.cumulants": ("cumulants",),
+    "calipers.exact.closed_form": ("ClosedForm",),
+    "calipers.exact.density_of_states": ("density_of_states", "torus_density_of_states"),
+    "calipers.exact.counting": ("ModelCounting",),
     "calipers.exact.differentiable": ("log_partition", "moments"),
     "calipers.exact.elimination": ("Elimination",),
     "calipers.exact.enumeration": ("Enumeration",),
+    "calipers.exact.marginal": ("marginal",),
+    "calipers.exact.most_probable": ("MostProbable", "most_probable"),
+    "calipers.exact.sampling": ("Samples", "sample"),
+    "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
+    "calipers.exact.infinite_strip": ("infinite_strip",),
+    "calipers.exact.transfer_matrix": ("TransferMatrix",),
     "calipers.exact.planar": ("Planar",),
     "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.variational.bethe": ("Bethe",),
     "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
+    "calipers.bounds.log_determinant": ("LogDeterminant",),
+    "calipers.bounds.annealed": ("AnnealedImportance", "annealed_upper"),
+    "calipers.bounds.clamping": ("Clamping",),
+    "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
     "calipers.bounds.mini_bucket": ("MiniBucket",),
     "calipers.bounds.pairs": ("Pairs",),
+    "calipers.bounds.proposal": ("ImportanceSampling",),
+    "calipers.bounds.search": ("Search",),
+    "calipers.bounds.region_bethe": ("RegionBethe",),
+    "calipers.bounds.strips": ("Strips",),
+    "calipers.bounds.structured_mean_field": ("StructuredMeanField",),
     "calipers.bounds.tangent": ("Tangent",),
     "calipers.auto": ("Auto",),
 }
@@ -53,21 +75,30 @@ _ROOMS = ("plots", "testing", "zoo")  # modules, not names in one
 __all__ = ["__version__", "log_prob", "log_z", *_WHERE, *_ROOMS]
 
 
-def log_z(model: "AbstractModel", method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
+def log_z(
+    model: "AbstractModel",
+    method: "AbstractMethod | None" = None,
+    *,
+    resume: "Certificate | str | PathLike[str] | None" = None,
+    **limits: Any,
+) -> "Answer":
     """Brackets log Z of `model`, by `Auto()` unless told otherwise.
 
-    **Arguments:** `model`; `method`; `limits`, as in `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`,
-    `memory`, `beliefs`, `key`.
+    **Arguments:** `model`; `method`; `resume`, a certificate of the same model (or its file) whose claims to start
+    from, taken as `computed`: what was found before is kept unless something better is; `limits`, as in
+    `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`, `memory`, `beliefs`, `key`.
 
     **Returns:** the last and best `Answer`; its `result` says why the run stopped.
 
-    **Raises:** `Refusal` when the method will not take the model.
+    **Raises:** `Refusal` when the method will not take the model; `ValueError` when `resume` is about another model.
     """
     from calipers.auto import Auto
     from calipers.core import iterate
     from calipers.io.certificate import Certificate
+    from calipers.io.certificate import resume as read_sides
 
-    answer = iterate.log_z(model, Auto() if method is None else method, **limits)
+    start = None if resume is None else read_sides(resume, model)
+    answer = iterate.log_z(model, Auto() if method is None else method, start=start, **limits)
     return dataclasses.replace(answer, certify=lambda: Certificate.from_answer(answer, model))
 
 

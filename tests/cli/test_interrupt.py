@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -36,7 +37,9 @@ def test_a_signal_keeps_the_bracket_and_the_certificate(number, process, tmp_pat
 def test_an_early_signal_still_gives_a_document(moment):
     """In the imports, or not far behind them."""
     line = [sys.executable, "-m", "calipers", "logz", "square:200x200", "--json", "--log", "off"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    hears = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, preexec_fn=hears) as running:
         time.sleep(moment)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)

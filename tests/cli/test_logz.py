@@ -163,3 +163,43 @@ def test_the_plain_log_names_its_columns_once(run):
     assert err.splitlines()[0].split()[0] == "time"
     assert "computed" in err
     assert "\x1b" not in err
+
+
+def test_resume_keeps_the_better_side(run, tmp_path):
+    cert, spec = tmp_path / "a.cert", "square:4x4,J=pm1,h=gauss:0.1,seed=5"
+    first = run(
+        "logz", spec, "--method", "MiniBucket(ibound=2, sweeps=1)", "--certificate", cert, "--log", "off", "--json"
+    )
+    assert first.code == 3
+    quick = ("--log", "off", "--json", "--certificate", cert, "--resume", cert)
+    done = run("logz", spec, "--method", "Tangent(width=2, starts=1)", *quick)
+    assert done.json["methods"]["upper"] == first.json["methods"]["upper"]
+    assert done.json["log_z"]["upper"] == pytest.approx(first.json["log_z"]["upper"], rel=1e-15)
+    assert done.json["methods"]["lower"].startswith("Tangent")
+    assert done.json["grounds"] == {"lower": "computed", "upper": "computed"}
+    assert run("verify", cert).code == 0
+    again = run("logz", spec, "--gap", "1000", *quick)
+    assert (again.code, again.json["stopped"]) == (0, "gap")
+    assert again.json["methods"] == done.json["methods"]
+
+
+def test_resume_from_another_model_is_bad_input(run, tmp_path):
+    cert = tmp_path / "a.cert"
+    run("logz", "square:3x3,T=2", "--certificate", cert, "--log", "off")
+    done = run("logz", "square:3x3,T=3", "--resume", cert, "--log", "off")
+    assert (done.code, done.out) == (5, "")
+    assert done.err == f"calipers: {cert}: the certificate speaks of another model\n"
+    for broken in (tmp_path / "none.cert", tmp_path):
+        assert run("logz", "square:3x3,T=2", "--resume", broken, "--log", "off").code == 5
+
+
+def test_resume_from_a_false_claim_is_bad_input(run, tmp_path):
+    cert = tmp_path / "a.cert"
+    model = cal.from_spec("square:3x3,T=2")
+    certificate = cal.log_z(model).certificate
+    low = next(c for c in certificate.claims if c.side == "lower")
+    certificate._replace(claims=(low._replace(claim="99"),)).save(cert)
+    done = run("logz", "square:3x3,T=2", "--resume", cert, "--log", "off")
+    assert done.code == 5
+    assert "contradicted" in done.err
+    assert done.err.count("\n") == 1

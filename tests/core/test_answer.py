@@ -66,3 +66,26 @@ def test_json_numbers():
     assert number(-math.inf) == "-inf"
     assert number(None) is None
     assert number(1.5) == 1.5
+
+
+def test_a_look_spends_its_delta_once_and_other_looks_add():
+    def read(value, look):
+        return Answer(Side(value, Grounds.STATISTICAL, 0.01, "test", look=look), side(9.0))
+
+    sequence = read(0.0, "a") & read(1.0, "a") & read(2.0, "a")
+    assert sequence.delta == pytest.approx(0.01)
+    assert sequence.lower.value == 2.0
+    assert (sequence & read(1.0, "b")).delta == pytest.approx(0.02)
+    assert (sequence & Answer(side(0.5), side(8.0))).delta == pytest.approx(0.01)
+    assert (read(0.0, None) & read(0.0, None)).delta == pytest.approx(0.02)
+
+
+def test_a_look_in_vain_is_spent_too():
+    vain = Side(-math.inf, Grounds.NONE, 0.01, reason="no luck", look="a")
+    assert (Answer(vain, side(9.0)) & Answer(side(0.0), side(8.0))).delta == pytest.approx(0.01)
+
+
+def test_a_statistical_side_that_contradicts_a_deterministic_one_is_dropped():
+    wrong = Answer(side(0.0), Side(1.0, Grounds.STATISTICAL, 0.01, "test")) & Answer(side(2.0), side(5.0))
+    assert (wrong.lower.value, wrong.upper.value) == (2.0, 5.0)
+    assert wrong.delta == pytest.approx(0.01)

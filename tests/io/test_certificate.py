@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
+import calipers as cal
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.iterate import log_z
-from calipers.core.witness import Block, Bucket, Decomposition, Tangent
+from calipers.core.witness import LEAF, MISSING, Bethe, Block, Bucket, Decomposition, Link, Split, Tangent
 from calipers.exact.elimination import Elimination
-from calipers.io.certificate import Certificate, load
+from calipers.io.certificate import Certificate, load, resume
 from calipers.io.errors import InputError
 from calipers.io.uai import read_uai
 from calipers.io.witness_arrays import model_digest, model_parts
@@ -126,6 +127,50 @@ def test_bounds_by_hand(tmp_path):
     assert load(tmp_path / "a.cert").claims[1].witness.buckets[0].weight == 0.5
 
 
+def written_and_read(path, model, lower, upper=None):
+    """The checker's verdict; the certificate must come back as it was written."""
+    low, high = (
+        Side(-99.0, Grounds.COMPUTED, witness=lambda: lower),
+        Side(99.0, Grounds.COMPUTED, witness=lambda: upper),
+    )
+    Certificate.from_answer(Answer(low, high) if upper else Answer(low), model).save(path)
+    again = path.with_suffix(".again")
+    load(path).save(again)
+    assert path.read_bytes() == again.read_bytes()
+    verdict = check(path)
+    assert verdict.accepted, verdict.reason
+    return verdict.claims
+
+
+def test_parts_of_a_decision_tree(tmp_path):
+    """Exact elimination under a tree is exact; without one part it is exact about the rest."""
+    witness, value = by_hand(MAGNET), brute(MAGNET)
+    tree, part = np.array([1, 0, LEAF, LEAF, LEAF]), np.zeros(3, int)
+    split = Split(tree, part, (witness,))
+    low, high = written_and_read(tmp_path / "a.cert", MAGNET, split, split)
+    assert low.kind == high.kind == "split"
+    assert value - 1e-12 < low.proved <= high.proved < value + 1e-12
+    rest = Split(np.where(np.arange(5) == 2, MISSING, tree), part[:2], (witness,))
+    (low,) = written_and_read(tmp_path / "a.cert", MAGNET, rest)
+    assert low.proved == pytest.approx(np.log(np.exp(value) - np.exp(brute(MAGNET.condition({1: 0, 0: 0})))), abs=1e-12)
+
+
+def test_a_bethe_functional(tmp_path):
+    """On a tree the functional at the exact marginals is log Z."""
+    chain = Ising.from_arrays([(0, 1), (1, 2)], [0.3, 1.0], [0.1, 0.0, -0.4], beta=0.9)
+    states = list(np.ndindex(2, 2, 2))
+    p = np.exp([chain.log_weight(np.array(x)) - brute(chain) for x in states]).reshape(2, 2, 2)
+    single = [p.sum(axis=tuple({0, 1, 2} - {v})) for v in range(3)]
+    fields = [np.log(q) - 0.9 * h * np.array([1.0, -1.0]) for q, h in zip(single, [0.1, 0.0, -0.4], strict=True)]
+    blocks = tuple(Block((v,), (((v,), table),)) for v, table in enumerate(fields))
+    pairs = [(0, p.sum(2) - np.outer(single[0], single[1])), (1, p.sum(0) - np.outer(single[1], single[2]))]
+    kept = tuple(np.arange(2) for _ in range(3))
+    witness = Bethe(kept, np.zeros(3, int), blocks, tuple(Link(a, table) for a, table in pairs))
+    (low,) = written_and_read(tmp_path / "a.cert", chain, witness)
+    assert low.kind == "bethe"
+    assert low.proved == pytest.approx(brute(chain), abs=1e-12)
+
+
 @pytest.mark.parametrize("model", [MAGNET, MAGNET.tempered(0.0), MAGNET.condition({1: 0})])
 def test_elimination_is_certified(tmp_path, model):
     Certificate.from_answer(log_z(model, Elimination()), model).save(tmp_path / "a.cert")
@@ -184,3 +229,97 @@ def test_damage_is_noticed_when_read(tmp_path):
             load(path)
     with pytest.raises(InputError):
         load(tmp_path / "none.cert")
+
+
+def test_going_on_from_a_certificate(tmp_path):
+    """What was claimed is kept, with its witness, until something better is found."""
+    model, path = cal.from_spec("square:4x4,J=pm1,h=gauss:0.1,seed=5"), tmp_path / "a.cert"
+    first = cal.log_z(model, cal.Elimination())
+    first.certificate.save(path)
+    for source in (path, load(path)):
+        again = cal.log_z(model, cal.MeanField(), resume=source)
+        assert again.result.name == "GAP_MET"
+        assert again.grounds == (Grounds.COMPUTED, Grounds.COMPUTED)
+        assert (again.upper.method, again.lower.method) == ("Elimination()", "Elimination()")
+        assert again.lower.value <= first.lower.value <= first.upper.value <= again.upper.value
+    wide = cal.log_z(model, cal.MiniBucket(ibound=2, sweeps=1))
+    wide.certificate.save(path)
+    both = cal.log_z(model, cal.Tangent(width=2, starts=1), resume=path, gap=0.0)
+    assert both.upper.method == wide.upper.method
+    assert both.lower.method.startswith("Tangent")
+    both.certificate.save(path)
+    verdict = check(path)
+    assert verdict.accepted, verdict.reason
+    assert [c.kind for c in verdict.claims] == ["tangent", "decomposition"]
+    better = cal.log_z(model, cal.Elimination(), resume=path, gap=0.0)
+    assert better.exact
+
+
+def test_a_certificate_of_another_model_is_nothing_to_go_on_from(tmp_path):
+    path = tmp_path / "a.cert"
+    cal.log_z(MAGNET, cal.Elimination()).certificate.save(path)
+    for other in (MAGNET.tempered(0.5), MAGNET.factor_graph(), MAGNET.condition({0: 1})):
+        with pytest.raises(InputError, match="another model"):
+            cal.log_z(other, resume=path)
+        with pytest.raises(ValueError, match="another model"):
+            cal.log_z(other, resume=load(path))
+
+
+@pytest.mark.parametrize(("side", "claim"), [("lower", "nan"), ("upper", "x"), ("below", "1.0"), ("lower", None)])
+def test_claims_that_are_none(tmp_path, side, claim):
+    path = tmp_path / "a.cert"
+    certificate = Certificate.from_answer(Answer(upper=exact_side(9.0, by_hand(MAGNET), 1)), MAGNET)
+    certificate._replace(claims=(certificate.claims[0]._replace(side=side, claim=claim),)).save(path)
+    with pytest.raises(InputError, match="not a certificate"):
+        resume(path, MAGNET)
+
+
+def test_claims_that_contradict_each_other(tmp_path):
+    path = tmp_path / "a.cert"
+    witness = by_hand(MAGNET)
+    low, high = (Side(x, Grounds.COMPUTED, witness=lambda: witness) for x in (5.0, 9.0))
+    certificate = Certificate.from_answer(Answer(low, high), MAGNET)
+    first, last = certificate.claims
+    certificate._replace(claims=(first._replace(claim="9.5"), last)).save(path)
+    with pytest.raises(InputError, match="contradict"):
+        resume(path, MAGNET)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("square:3x4,T=2.5", "closed_form"),
+        ("square:2x5,T=2.5", "closed_form"),
+        ("square:4x6,J=-1,T=2", "closed_form"),
+        ("complete:9,T=1,h=0.2", "closed_form"),
+        ("chain:12,T=1,h=0.3", "decomposition"),
+        ("chain:12,J=pm1,seed=2,T=1,open", "decomposition"),
+    ],
+)
+def test_closed_forms_are_certified(tmp_path, spec, kind):
+    answer = cal.log_z(cal.from_spec(spec), cal.ClosedForm())
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [(c.side, c.kind) for c in verdict.claims] == [("lower", kind), ("upper", kind)]
+    load(tmp_path / "a.cert").save(tmp_path / "b.cert")
+    assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
+
+
+def test_closed_forms_beyond_the_checker_leave_no_witness():
+    for model in (cal.from_spec("square:3x4,J=-1,T=2"), cal.from_spec("square:3x4,T=2.5").factor_graph()):
+        answer = cal.log_z(model, cal.ClosedForm())
+        assert answer.exact
+        with pytest.raises(ValueError, match="witness"):
+            _ = answer.certificate
+
+
+def test_planar_values_are_certified_by_elimination_where_that_is_possible(tmp_path):
+    answer = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar())
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [(c.kind, c.method) for c in verdict.claims] == [("decomposition", "Planar()")] * 2
+    wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar())
+    with pytest.raises(ValueError, match="witness"):
+        _ = wide.certificate

@@ -11,31 +11,32 @@ above the i-bound. **Source** Liu & Ihler, *Bounding the partition function usin
 
 import itertools
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
+from calipers.bounds.sweeps import build_tree, improve, prepare
+from calipers.bounds.tournament import candidates, tournament
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
-from calipers.exact.bucket_tree import BucketTree, Run
-from calipers.exact.elimination import SECONDS_PER_CELL
+from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
 from calipers.exact.kernels import ULP
-from calipers.exact.ordering import adjacency, greedy_orders
-from calipers.models.reduction import Reduced, as_reduced
+from calipers.exact.probing import sharpened
+from calipers.models.reduction import Reduced
 
-_TRIAL_IBOUND = 4  # at which orders are compared
+_FIRST = 4  # the i-bound to grow from
+_PASSES = 8  # that must fit the time left: fewer would not beat the size before
 
 
 class MiniBucket(AbstractMethod):
     """An upper bound from mini-buckets of at most 2^(ibound + 1) entries.
 
     **Arguments:** `ibound`, log2 of the entries of the largest message, or None to grow it while time and memory
-    last; `sweeps`, improvements of shifts and weights at each size; `orders`, greedy elimination orders to try at a
-    small size, of which the best is kept (min-fill first: an order good for exact elimination may be poor here).
+    last; `sweeps`, improvements of shifts and weights at each size; `orders`, greedy elimination orders to try at small
+    sizes, of which the best is kept.
 
     **Proves** an upper bound (both sides exactly when no bucket needs splitting).
     """
@@ -55,7 +56,7 @@ class MiniBucket(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model; orders are tried and trees built one size at a time."""
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing" if self.ibound is None else f"2^{self.ibound + 1}"
         text = f"Weighted mini-buckets over {reduced.model.n} variables, {size} tables, {self.sweeps} sweeps a size."
         return Plan(text, reduced, limits=limits)
@@ -66,48 +67,50 @@ class MiniBucket(AbstractMethod):
         if reduced.log_constant == -math.inf:
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
-        best, order = math.inf, None
-        for candidate in self._orders(reduced, plan.limits):
-            for value, answer in self._sweep(reduced, build_tree(reduced, candidate, self._trial_size()), 3, plan):
-                yield answer
-                if value < best:
-                    best, order = value, candidate
-        assert order is not None
+        order = yield from self._tournament(reduced, plan)
+        if order is None:
+            return
         for ibound in self._sizes():
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
                 return
-            if self.ibound is None and 2 * tree.cells * SECONDS_PER_CELL > plan.limits.seconds_left():
+            if self.ibound is None and _PASSES * tree.cells * SECONDS_PER_LOG_CELL > plan.limits.seconds_left():
                 return
-            for _, answer in self._sweep(reduced, tree, self.sweeps, plan):
+            for _, answer in self._sweep(reduced, prepare(reduced, order, ibound), self.sweeps, plan):
                 yield answer
             if not tree.split:
                 return
 
-    def _trial_size(self) -> int:
-        return _TRIAL_IBOUND if self.ibound is None else min(self.ibound, _TRIAL_IBOUND)
-
-    def _orders(self, reduced: Reduced, limits: Limits) -> Iterator[np.ndarray]:
-        """Greedy orders: min-fill, then randomised mixtures of min-fill and min-size, for a tenth of the time."""
-        graph = adjacency(reduced.model.n, reduced.model.scopes, reduced.model.sizes)
-        until = time.monotonic() + 0.1 * max(limits.seconds_left(), 0.0)
-        random = np.random.default_rng(0)
-        yield from greedy_orders(graph, self.orders, random, until)
+    def _tournament(self, reduced: Reduced, plan: Plan) -> Generator[Answer, None, np.ndarray | None]:
+        """The order that is best at small sizes, None if one was exact; an answer whenever the bound moves."""
+        orders = list(candidates(reduced, self.orders, plan.limits))
+        matches = tournament(reduced, orders, self.ibound, plan.limits)
+        best = math.inf
+        while True:
+            try:
+                value, run = next(matches)
+            except StopIteration as stop:
+                return stop.value
+            if value < best - 1e-7 or not run.tree.split:
+                best = value
+                yield self.answer(reduced, run, value, 3, plan)
+            if not run.tree.split or value == -math.inf:
+                return None
 
     def _sizes(self) -> Iterator[int]:
         """The i-bounds to climb."""
-        yield from itertools.count(_TRIAL_IBOUND, 2) if self.ibound is None else (self.ibound,)
+        yield from itertools.count(_FIRST, 2) if self.ibound is None else (self.ibound,)
 
-    def _sweep(self, reduced: Reduced, tree: BucketTree, sweeps: int, plan: Plan) -> Iterator[tuple[float, Answer]]:
+    def _sweep(self, reduced: Reduced, run: Run, sweeps: int, plan: Plan) -> Iterator[tuple[float, Answer]]:
         """Sweeps over one tree; yields each improvement with its bound."""
-        run = tree.run(list(reduced.model.log_tables()))
         best = math.inf
         for sweep, value in enumerate(improve(run, sweeps)):
             if value < best - 1e-7 or value == -math.inf:
                 best = value
-                yield value, self._answer(reduced, run, value, sweep, plan)
+                yield value, self.answer(reduced, run, value, sweep, plan)
 
-    def _answer(self, reduced: Reduced, run: Run, value: float, sweep: int, plan: Plan) -> Answer:
+    def answer(self, reduced: Reduced, run: Run, value: float, sweep: int, plan: Plan) -> Answer:
+        """The answer that an evaluated run gives; `value` is its bound on log Z of the reduced model."""
         tree, total = run.tree, value + reduced.log_constant
         error = run.error + reduced.error + (ULP * abs(total) if math.isfinite(total) else 0.0)
         ibound = max(0, round(math.log2(tree.max_cells)) - 1)
@@ -115,56 +118,29 @@ class MiniBucket(AbstractMethod):
         stats = {"ibound": ibound, "sweeps": sweep, "cells": tree.cells, "split": sum(len(g) > 1 for g in tree.groups)}
         if not tree.split or total == -math.inf:
             lower, upper = exact_sides(total, error, name, snapshot(reduced, run))
-            return Answer(lower, upper, value=total, result=Result.EXACT, stats=stats, plan=plan)
+            return Answer(lower, upper, value=total, stats=stats, plan=plan)
         upper = Side(outward(total, error, 1.0), Grounds.COMPUTED, method=name, witness=snapshot(reduced, run))
         return Answer(upper=upper, stats=stats, plan=plan)
 
 
-def build_tree(reduced: Reduced, order: np.ndarray, ibound: int) -> BucketTree:
-    """The mini-bucket tree of the reduced model at this i-bound."""
-    return BucketTree.build(reduced.model.domains, list(reduced.model.scopes), order, max_cells=2.0 ** (ibound + 1))
-
-
-def improve(run: Run, sweeps: int) -> Iterator[float]:
-    """Φ after each sweep of moment matching and reweighting; a sweep that made it worse halves the damping.
-
-    Every value yielded belongs to the shifts and weights that `run` holds at that moment.
-    """
-    best = run.forward()
-    yield best
-    if not run.tree.split or best == -math.inf:
-        return
-    damping, kept = 1.0, (run.shifts.copy(), run.weights.copy())
-    for _ in range(sweeps):
-        value = run.forward(damping)
-        yield value
-        if value == -math.inf:
-            return
-        if value < best:
-            best, kept = value, (run.shifts.copy(), run.weights.copy())
-        elif value > best + 0.5 * damping * max(1.0, abs(best) * 1e-3):
-            damping *= 0.6
-            run.shifts[:], run.weights[:] = kept
-            run.forward()
-        run.backward()
-        run.reweight(0.3)
-        damping = min(damping, 0.7)
-
-
 def snapshot(reduced: Reduced, run: Run) -> Any:
     """A function that writes the witness of the run as it stands now."""
-    tree, weights, shifts = run.tree, run.weights.copy(), run.shifts.copy()
-    return lambda: Decomposition(reduced.states, tuple(_buckets(reduced, tree, weights, shifts)))
+    tree, weights, shifts, own = run.tree, run.weights.copy(), run.shifts.copy(), len(reduced.members)
+    masks = run.tables(own)
+    return lambda: Decomposition(reduced.states, tuple(_buckets(reduced, tree, weights, shifts, masks)))
 
 
-def _buckets(reduced: Reduced, tree: BucketTree, weights: np.ndarray, shifts: np.ndarray) -> Iterator[Bucket]:
-    """The mini-buckets in the original model's variables and factor numbers."""
-    name = reduced.variables.tolist()
+def _buckets(
+    reduced: Reduced, tree: BucketTree, weights: np.ndarray, shifts: np.ndarray, masks: list[np.ndarray]
+) -> Iterator[Bucket]:
+    """The mini-buckets in the original model's variables and factor numbers; masks are extra tables."""
+    name, own = reduced.variables.tolist(), len(reduced.members)
     place, at = 0, 0
     for group, common, size in zip(tree.groups, tree.common, tree.shift_size, strict=True):
         scope, shape = tuple(name[v] for v in common), [int(tree.sizes[v]) for v in common]
         for bucket in group:
-            extra = ((scope, shifts[at : at + size].reshape(shape)),) if size else ()
-            factors = tuple(f for a in bucket.tables for f in reduced.members[a])
-            yield Bucket(name[bucket.variable], float(weights[place]), factors, extra, int(tree.parents[place]))
+            extra = [(scope, shifts[at : at + size].reshape(shape))] if size else []
+            extra += [(tuple(name[v] for v in tree.scopes[a]), masks[a - own]) for a in bucket.tables if a >= own]
+            factors = tuple(f for a in bucket.tables if a < own for f in reduced.members[a])
+            yield Bucket(name[bucket.variable], float(weights[place]), factors, tuple(extra), int(tree.parents[place]))
             place, at = place + 1, at + size

@@ -7,6 +7,7 @@ import typer
 from calipers.cli.compare import compare
 from calipers.cli.logz import logz
 from calipers.cli.make import make
+from calipers.cli.sample import sample
 from calipers.cli.sweep import sweep
 from calipers.cli.verify import verify
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _command in (logz, verify, compare, sweep, make):
+for _command in (logz, verify, compare, sweep, sample, make):
     app.command(_command.__name__, epilog=_command.__globals__["EXAMPLES"])(_command)
 
 

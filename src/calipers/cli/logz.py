@@ -41,6 +41,7 @@ class Job(NamedTuple):
     seed: int
     memory: float | None
     certificate: str | None
+    resume: str | None
     embed: bool
     json: bool
     marginals: bool
@@ -61,6 +62,9 @@ def logz(
     evidence: opt.Evidence = None,
     marginals: Annotated[bool, typer.Option("--marginals", help="Print p(x_i = state) too.")] = False,
     certificate: opt.Certificate = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="CERT", help="Start from the bracket that this certificate of MODEL claims.")
+    ] = None,
     no_embed: Annotated[bool, typer.Option("--no-embed", help="Leave the model out of the certificate.")] = False,
     json: opt.Json = False,
     format: Annotated[
@@ -90,7 +94,7 @@ def logz(
     prepare(threads)
     job = Job(
         *(model, evidence, opt.inverse_temperature(beta, temperature), method, gap, time_limit, delta, seed, memory),
-        *(certificate, not no_embed, json, marginals or base is not None, base, choose_style(log), started),
+        *(certificate, resume, not no_embed, json, marginals or base is not None, base, choose_style(log), started),
     )
     with interruptible() as interrupts:
         code = _run(job, interrupts)
@@ -120,12 +124,22 @@ def _run(job: Job, interrupts: Interrupts) -> int:
 
 def _search(job: Job, model: Any, interrupts: Interrupts) -> Found:
     from calipers.cli.method_text import parse_method
+    from calipers.core.answer import Contradiction
+    from calipers.io.certificate import resume
+    from calipers.io.errors import InputError
 
+    start = None if job.resume is None else resume(job.resume, model)
+    options: dict[str, Any] = {"seed": job.seed, "interrupts": interrupts, "start": start}
     limits = make_limits(
         deadline=job.started + job.time_limit, gap=job.gap, delta=job.delta, memory=job.memory, beliefs=job.marginals
     )
-    with GapLog(job.log, job.started, job.time_limit, int(model.n)) as watch:
-        return search(model, parse_method(job.method), limits, seed=job.seed, interrupts=interrupts, watch=watch)
+    try:
+        with GapLog(job.log, job.started, job.time_limit, int(model.n)) as watch:
+            return search(model, parse_method(job.method), limits, watch=watch, **options)
+    except Contradiction as error:
+        if job.resume is None:
+            raise
+        raise InputError(job.resume, None, f"a claim is contradicted by what was found now: {error}") from None
 
 
 def _explain(doc: dict[str, Any], found: Found, job: Job) -> None:

@@ -58,8 +58,9 @@ def search(
     seed: int,
     interrupts: Interrupts,
     watch: Callable[[Any], None] = lambda answer: None,
+    start: Any = None,
 ) -> Found:
-    """Drives `method` until the limits, the end or a signal; `watch` sees every answer."""
+    """Drives `method` from `start` until the limits, the end or a signal; `watch` sees every answer."""
     with interrupts.held():
         import jax
 
@@ -68,9 +69,9 @@ def search(
     from calipers.core.iterate import iterate
     from calipers.core.method import Refusal
 
-    answer, result, reason = Answer(), None, ""
+    answer, result, reason = Answer() if start is None else start, None, ""
     try:
-        for answer in iterate(model, method, key=key, limits=limits):
+        for answer in iterate(model, method, key=key, limits=limits, start=start):
             watch(answer)
             if interrupts.asked:
                 raise KeyboardInterrupt

@@ -1,12 +1,14 @@
 """What an answer is: two sides of log Z, each saying what it rests on, and what was learned on the way.
 
 Grounds, in the order of trust: exact, certified, computed, statistical, none (see docs/contract.md). `a & b` keeps the
-better of each side; the failure probabilities of everything that was looked at add up, winners and losers alike.
+better of each side; the failure probabilities of everything that was looked at add up, winners and losers alike. What
+is read from one *look* (one confidence sequence, one experiment) spends its δ once, however often it is read.
 """
 
 import enum
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -36,11 +38,16 @@ class Result(enum.StrEnum):
     REFUSED = "no method would take this model"
 
 
+class Contradiction(ValueError):
+    """Two sides that cannot both be true: one of them is wrong."""
+
+
 class Side(eqx.Module):
     """One end of a bracket.
 
     **Arguments:** `value` in nats (±inf allowed); `grounds`; `delta`, the failure probability (0 unless statistical);
-    `method`, the repr of the method that moved it; `witness`, what a certificate needs; `reason`, why it is infinite.
+    `method`, the repr of the method that moved it; `witness`, what a certificate needs; `reason`, why it is infinite;
+    `look`, the name of the random experiment that spent `delta`: sides of one look spend it once (None: its own).
     """
 
     value: float
@@ -49,6 +56,7 @@ class Side(eqx.Module):
     method: str = eqx.field(static=True, default="")
     witness: Any = eqx.field(static=True, default=None)
     reason: str = eqx.field(static=True, default="")
+    look: Any = eqx.field(static=True, default=None)
 
     def __float__(self) -> float:
         return float(self.value)
@@ -56,6 +64,8 @@ class Side(eqx.Module):
     def __str__(self) -> str:
         return f"{self.value:.12g} ({self.grounds})"
 
+
+_unnamed = itertools.count()  # looks that nobody named are all different
 
 NOTHING_BELOW = Side(-math.inf, Grounds.NONE, reason="no method has bounded this side yet")
 NOTHING_ABOVE = Side(math.inf, Grounds.NONE, reason="no method has bounded this side yet")
@@ -76,6 +86,8 @@ class Answer(eqx.Module):
     """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
 
     `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
+    `spent` says what each look spent of δ; by default it is read off the sides. A bracket that is empty because a
+    statistical side failed falls back to the deterministic one.
     `certify`, set by `calipers.log_z`, which knows the model, writes the certificate when it is asked for.
     """
 
@@ -88,6 +100,7 @@ class Answer(eqx.Module):
     plan: Any = None
     deterministic: tuple[Side, Side] | None = None
     delta: float = 0.0
+    spent: Mapping[Any, float] | None = eqx.field(static=True, default=None, repr=False)
     certify: Callable[[], Any] | None = eqx.field(static=True, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -95,16 +108,21 @@ class Answer(eqx.Module):
             lower = self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW
             upper = self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE
             self.deterministic = (lower, upper)
+        if self.spent is None:
+            known = [(side.look, side.delta) for side in (self.lower, self.upper)]
+            looks = [(None, self.delta)] if self.delta else known
+            self.spent = {("unnamed", next(_unnamed)) if look is None else look: d for look, d in looks if d}
+        self.delta = min(math.fsum(self.spent.values()), 1.0)
+        if self.delta > 0.0 and self.lower.value > self.upper.value:
+            self.lower, self.upper = self.deterministic  # δ was spent in vain
         if self.value is not None and not self.lower.value <= self.value <= self.upper.value:
             self.value = None  # the bracket refutes the estimate
-        if self.delta == 0.0:
-            self.delta = self.lower.delta + self.upper.delta
 
     def __check_init__(self) -> None:
         if math.isnan(self.lower.value) or math.isnan(self.upper.value):
             raise ValueError("a side of a bracket is NaN; a method must say ∓inf when it knows nothing")
-        if self.lower.value > self.upper.value + 1e-9 * max(1.0, abs(self.upper.value)) and self.delta == 0.0:
-            raise ValueError(
+        if self.lower.value > self.upper.value + 1e-9 * max(1.0, abs(self.upper.value)):
+            raise Contradiction(
                 f"the bracket is empty: lower {self.lower.value!r} by {self.lower.method} lies above "
                 f"upper {self.upper.value!r} by {self.upper.method}; one of them is wrong"
             )
@@ -139,6 +157,7 @@ class Answer(eqx.Module):
         first, last = self.deterministic, other.deterministic
         assert first is not None
         assert last is not None
+        looks = {**(self.spent or {}), **(other.spent or {})}
         return Answer(
             lower=_better(self.lower, other.lower, 1.0),
             upper=_better(self.upper, other.upper, -1.0),
@@ -148,7 +167,7 @@ class Answer(eqx.Module):
             stats={**self.stats, **other.stats},
             plan=self.plan if other.plan is None else other.plan,
             deterministic=(_better(first[0], last[0], 1.0), _better(first[1], last[1], -1.0)),
-            delta=self.delta + other.delta,
+            spent={look: max((a.spent or {}).get(look, 0.0) for a in (self, other)) for look in looks},
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -83,23 +83,29 @@ def _with(answer: Answer, result: Result) -> Answer:
 
 
 def iterate(
-    model: AbstractModel, method: AbstractMethod, *, key: Any = None, limits: Limits = Limits()
+    model: AbstractModel,
+    method: AbstractMethod,
+    *,
+    key: Any = None,
+    limits: Limits = Limits(),
+    start: Answer | None = None,
 ) -> Iterator[Answer]:
     """Yields the running intersection of a method's answers; the last one carries the result code.
 
-    **Arguments:** `model`; `method`; `key`, a typed `jax.random.key` for random methods; `limits`.
+    **Arguments:** `model`; `method`; `key`, a typed `jax.random.key` for random methods; `limits`; `start`, what is
+    known of the same log Z already, to be intersected with the rest: nothing is run when it meets the gap.
 
     **Raises:** `Refusal` when the method will not take the model at all.
     """
-    best = Answer()
-    result: Result | None = None
+    best = Answer() if start is None else start
+    result = Result.GAP_MET if math.isfinite(best.gap) and best.gap <= limits.gap else None
     stream: Iterator[Answer] | None = None
     while result is None:
         try:
             with _alarm(limits.seconds_left()):
                 if stream is None:
                     plan = method.plan(model, limits)
-                    best, stream = Answer(plan=plan), method.answers(model, plan, key)
+                    best, stream = best & Answer(plan=plan), method.answers(model, plan, key)
                 best = best & next(stream)
         except StopIteration:
             result = Result.EXHAUSTED if best.result is Result.RUNNING else best.result
@@ -124,19 +130,20 @@ def log_z(
     delta: float = 0.0,
     memory: float = 8e9,
     beliefs: bool = False,
+    start: Answer | None = None,
 ) -> Answer:
     """Brackets log Z of `model` by `method`.
 
     **Arguments:** `gap`, nats to aim for; `time_limit`, seconds of wall clock from this call; `delta`, the failure
     probability that statistical sides may spend (0: deterministic sides only); `memory`, bytes; `beliefs`, whether
-    marginals are wanted too.
+    marginals are wanted too; `start`, what is known of the same log Z already.
 
     **Returns:** the last and best `Answer`; its `result` says why the run stopped.
 
     **Raises:** `Refusal` when the method will not take the model.
     """
     limits = Limits(deadline=time.monotonic() + time_limit, gap=gap, delta=delta, memory=memory, beliefs=beliefs)
-    return deque(iterate(model, method, key=key, limits=limits), maxlen=1).pop()
+    return deque(iterate(model, method, key=key, limits=limits, start=start), maxlen=1).pop()
 
 
 def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any) -> Answer:
@@ -150,7 +157,7 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
 
     def turned(side: Side, sign: float) -> Side:
         value = outward(weight - side.value, 2.0**-50 * (abs(weight) + abs(side.value)), sign)
-        return Side(value, side.grounds, side.delta, side.method, reason=side.reason)
+        return Side(value, side.grounds, side.delta, side.method, reason=side.reason, look=side.look)
 
     if weight == -math.inf:
         lower = upper = Side(-math.inf, Grounds.EXACT, method=repr(method))
@@ -163,4 +170,5 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
         result=answer.result,
         stats=answer.stats,
         plan=answer.plan,
+        spent=answer.spent,
     )

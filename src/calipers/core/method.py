@@ -56,6 +56,7 @@ class Plan(eqx.Module):
     cells: float = 0.0  # table entries touched by one pass
     bytes: float = 0.0
     limits: Limits = Limits()
+    seconds: float = 0.0  # predicted, for one-shot methods
 
     def __str__(self) -> str:
         return self.text

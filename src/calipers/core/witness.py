@@ -1,7 +1,13 @@
 """What a certificate needs from a bound: the free choices that were made, never a derived value.
 
-Both kinds speak of the model's own factors by number, after every variable has been restricted to `states` (evidence,
-propagated zeros, clamping). What a witness does not say, a checker recomputes. docs/theorems.md proves both.
+All kinds speak of the model's own factors by number, after every variable has been restricted to `states` (evidence,
+propagated zeros, clamping). What a witness does not say, a checker recomputes. docs/theorems.md proves every kind.
+
+    Decomposition  upper, and both when no bucket is split     Theorems 2, 3    weighted mini-buckets
+    Tangent        lower                                       Theorem 1        independent blocks
+    Bethe          lower, binary log-supermodular models       Theorem 6        blocks, joined by pseudo-marginals
+    Split          either, as its parts                        Theorem 5        a decision tree over the kinds above
+    Formula        both, of an Ising model without evidence    Theorem 7        a formula for a uniform magnet
 """
 
 from typing import NamedTuple
@@ -52,4 +58,64 @@ class Tangent(NamedTuple):
     blocks: tuple[Block, ...]
 
 
-Witness = Decomposition | Tangent
+class Link(NamedTuple):
+    """The pseudo-marginal b of a factor that is not part of a block's trial, by its covariances.
+
+    Its variables lie in several blocks; a factor inside one block that has a link is left out of the block's trial.
+
+    `covariance` is b(x) − Π_i b_i(x_i) over the factor's variables that keep two states, in the order of its scope,
+    shape (2,) * k; b_i are the marginals of the blocks' trials. Of the table only the part that leaves every b_i
+    unchanged counts, whatever rounding has added to it: Σ_S c_S Π_{i ∈ S} s_i over sets S of two or more variables,
+    where s_i = ±1. So b is exactly consistent with b_i by construction; it must only be positive beyond doubt.
+    """
+
+    factor: int
+    covariance: np.ndarray
+
+
+class Bethe(NamedTuple):
+    """A lower bound of a log-supermodular model with binary variables: the Bethe functional at its pseudo-marginals.
+
+    `flips[v]` is 1 where the states of variable v are exchanged before f(x ∧ y) f(x ∨ y) ≥ f(x) f(y) is asked of
+    every factor f (a magnet with couplings ≥ 0 needs no flips). `states` may be any restriction to one or two states.
+    `blocks` are as in `Tangent`: the trials of regions. `links` belong to factors across blocks; the pseudo-marginal of
+    one that has no link is the product of its b_i. The bound is that of the tangent with ⟨log f⟩ over factors across
+    blocks taken under b, less the mutual information Σ b log (b / Π_i b_i).
+    """
+
+    states: tuple[np.ndarray, ...]
+    flips: np.ndarray
+    blocks: tuple[Block, ...]
+    links: tuple[Link, ...]
+
+
+LEAF, MISSING = -1, -2
+
+
+class Split(NamedTuple):
+    """log Σ_k exp(bound of part k): the parts are leaves of a decision tree over the states of variables.
+
+    `tree` is the tree in preorder, one integer a node: v ≥ 0 branches on variable v, and is followed by one subtree for
+    each of the states 0, 1, … of its domain; `LEAF` is a part; `MISSING` is a part left out, which costs a lower bound
+    its mass, and which an upper bound may only do where evidence, zeros and the branches leave nothing by propagation.
+    `part[k]` is the place in `witnesses` of the witness of leaf k, counted in preorder. It is read with its `states`
+    narrowed to the branches that lead to the leaf (and its extra tables to these states), so many leaves can share one:
+    a search or a cutset needs a single `Decomposition` for all of its leaves. The `states` of a witness must then
+    contain what the branches say, or the leaf is empty.
+    """
+
+    tree: np.ndarray
+    part: np.ndarray
+    witnesses: tuple[Decomposition | Tangent | Bethe, ...]
+
+
+class Formula(NamedTuple):
+    """A closed form: `form` "complete" (every pair bound alike, every field alike) or "torus" (no field, one coupling
+    along each axis), for which `sites`, shape (m, n), arranges the sites in rows; None for the former.
+    """
+
+    form: str
+    sites: np.ndarray | None = None
+
+
+Witness = Decomposition | Tangent | Bethe | Split | Formula

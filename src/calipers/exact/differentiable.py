@@ -7,6 +7,7 @@ derivatives only: the callback is not differentiated again. **Source** Wainwrigh
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,7 +38,7 @@ class Moments(eqx.Module):
     answer: Answer
 
 
-def moments(model: AbstractDiscreteModel, method: AbstractMethod = Elimination(), **limits: float) -> Moments:
+def moments(model: AbstractDiscreteModel, method: AbstractMethod = Elimination(), **limits: Any) -> Moments:
     """The gradient of log Z in the natural parameters, as `method` sees it: ⟨s_i⟩, ⟨s_i s_j⟩, marginals.
 
     **Arguments:** `model`; `method`, one that forms beliefs; `limits`, as in `log_z`.

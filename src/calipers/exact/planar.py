@@ -19,7 +19,7 @@ import numpy as np
 from calipers.core.answer import Answer, Belief, Grounds, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import lift_belief, probe_scopes
+from calipers.exact.elimination import checkable, lift_belief, probe_scopes
 from calipers.exact.planar_partition import ULP, PlanarError, PlanarGraph, log_partition_planar, planar_graph
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
@@ -78,7 +78,7 @@ class Planar(AbstractMethod):
             raise Refusal(f"{work}, would not finish in time: {limits.seconds_left():.3g} s left")
         where = f"with {graph.surface.genus} handles" if graph.surface.genus else "on a plane"
         text = f"A magnet of {task.magnet.n} spins drawn {where}: log Z by {work}, {graph.bytes / 1e6:.3g} MB."
-        return Plan(text, task, cells=graph.flops, bytes=graph.bytes, limits=limits)
+        return Plan(text, task, cells=graph.flops, bytes=graph.bytes, limits=limits, seconds=seconds)
 
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
@@ -93,7 +93,7 @@ class Planar(AbstractMethod):
         if not error <= self.tolerance:
             raise Refusal(f"the rounding error could be {error:.1g} nats, more than {self.tolerance:.1g}: too cold")
         belief = _belief(task, found.correlations, error) if plan.limits.beliefs else None
-        lower, upper = exact_sides(value, error, repr(self))
+        lower, upper = exact_sides(value, error, repr(self), lambda: checkable(model))
         stats = {"genus": task.graph.surface.genus, "terminals": len(task.graph.surface.home), "error": float(error)}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Tangent, Witness
+from calipers.core.witness import Decomposition, Formula, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
     @property
     def kind(self) -> str:
         """Which bound the witness is about."""
-        return "tangent" if isinstance(self.witness, Tangent) else "decomposition"
+        return "closed_form" if isinstance(self.witness, Formula) else type(self.witness).__name__.lower()
 
 
 class Certificate(NamedTuple):
@@ -106,13 +106,41 @@ def load(path: str | PathLike[str], model: AbstractDiscreteModel | None = None) 
         if model is None and not parts:
             raise InputError(path, None, "the certificate does not hold its model; give the model")
         found = build_model(section["kind"], parts) if model is None else model
-        if model_digest(*model_parts(found)) != section["sha256"]:
+        if _digest(found) != section["sha256"]:
             raise InputError(path, None, "the certificate speaks of another model")
         rows = [(c["side"], c["claim"], c["method"], c["witness"]) for c in header["claims"]]
+        if any(side not in ("lower", "upper") or math.isnan(float(claim)) for side, claim, *_ in rows):
+            raise ValueError("a claim is not a number that bounds a side")
         decoded = {name: decode(folder(arrays, name)) for name in {row[-1] for row in rows}}
-    except (KeyError, IndexError, TypeError) as error:
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise InputError(path, None, f"not a certificate of format {FORMAT}: {error!r}") from None
     return Certificate(found, tuple(Claim(side, claim, method, decoded[name]) for side, claim, method, name in rows))
+
+
+def resume(source: "Certificate | str | PathLike[str]", model: AbstractModel) -> Answer:
+    """What a certificate claims about log Z of `model`, to go on from: `computed` sides, with their witnesses.
+
+    **Arguments:** `source`, the certificate or its file; `model`, which must be the one that it speaks of.
+
+    **Raises:** `InputError` when a file cannot be read, is damaged, or its claims contradict each other; it or, for a
+    certificate that is not a file, `ValueError` when the model is another.
+    """
+    if not isinstance(model, AbstractDiscreteModel):
+        raise ValueError(f"certificates speak of discrete models; this one is a {type(model).__name__}")
+    certificate = source if isinstance(source, Certificate) else load(source, model)
+    if certificate.model is not model and _digest(certificate.model) != _digest(model):
+        raise ValueError("the certificate speaks of another model")
+    low, high = certificate.sides()
+    if low.value > high.value:
+        message = f"its claims contradict each other: log Z ≥ {low.value!r} and log Z ≤ {high.value!r}"
+        raise InputError("the certificate" if isinstance(source, Certificate) else source, None, message)
+    return Answer(low, high)
+
+
+def _digest(model: AbstractDiscreteModel) -> str:
+    return model_digest(*model_parts(model))
 
 
 def _itself(witness: Witness) -> Witness:
@@ -130,8 +158,10 @@ def _claim(
         witness = Decomposition(tuple(np.arange(size) for size in model.domains.tolist()), ())
     if witness is None:
         return None
-    if id(witness) not in written:  # a function that writes it; sides may share one
+    if id(witness) not in written:  # a function that writes it, or says that it cannot; sides may share one
         written[id(witness)] = witness() if callable(witness) else witness
+    if written[id(witness)] is None:
+        return None
     claim = repr(math.nextafter(float(side.value), away)) if math.isfinite(side.value) else "-inf"
     return Claim(name, claim, side.method, written[id(witness)])
 

@@ -48,19 +48,32 @@ def read_uai(path: Path, evidence: Evidence = None) -> FactorGraph:
     tokens = Tokens(path)
     sizes, scopes, start = _read_preamble(tokens)
     starts, counts = _check_counts(tokens, sizes, scopes, start)
-    end = starts[-1] + 1 + counts[-1] if scopes else start
+    end = int(starts[-1] + 1 + counts[-1]) if scopes else start
     logs = _read_entries(tokens, start, end, starts)
     if end < len(tokens):
         note = f"{len(tokens) - end} words after the last table are ignored"
         warnings.warn(f"{tokens.path}:{tokens.line(end)}: {note}", InputWarning, stacklevel=2)
-    cuts = np.cumsum([0, *counts])
-    tables = tuple(
-        logs[a:b].reshape([sizes[v] for v in scope])
-        for scope, (a, b) in zip(scopes, itertools.pairwise(cuts.tolist()), strict=True)
-    )
-    text = b" ".join([tokens.words[0].upper(), *tokens.words[1:end]])
+    tables = _tables(logs, counts, [tuple([sizes[v] for v in scope]) for scope in scopes])
+    text = b" ".join(itertools.chain([tokens.words[0].upper()], itertools.islice(tokens.words, 1, end)))
     observed = tuple(sorted(read_evidence(evidence, sizes).items()))
     return FactorGraph(sizes, scopes, tables, observed, text=text)
+
+
+def _tables(logs: np.ndarray, counts: np.ndarray, shapes: list[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
+    """The entries cut into tables: those of one shape are laid out as one array, whose rows they are."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for a, shape in enumerate(shapes):
+        places.setdefault(shape, []).append(a)
+    first, tables = np.cumsum(counts) - counts, [np.zeros(())] * len(shapes)
+    for shape, members in places.items():
+        if len(members) == 1 or not shape:
+            for a in members:
+                tables[a] = logs[first[a] : first[a] + counts[a]].reshape(shape)
+            continue
+        rows = logs[first[members][:, None] + np.arange(math.prod(shape))].reshape(len(members), *shape)
+        for a, table in zip(members, rows, strict=True):
+            tables[a] = table
+    return tuple(tables)
 
 
 def _read_preamble(tokens: Tokens) -> tuple[tuple[int, ...], Scopes, int]:
@@ -79,14 +92,28 @@ def _read_preamble(tokens: Tokens) -> tuple[tuple[int, ...], Scopes, int]:
 
 
 def _read_scopes(tokens: Tokens, n: int, f: int, place: int) -> tuple[Scopes, int]:
-    """The scopes: one look-up a word, and the careful way where that fails."""
-    words, number, scopes = tokens.words, {b"%d" % v: v for v in range(n)}, []
+    """The scopes: one look-up a word, and the careful way if anything is amiss."""
+    number, scopes = {b"%d" % v: v for v in range(max(n, 65))}, []
+    values, total = map(number.__getitem__, itertools.islice(tokens.words, place, None)), 0
+    try:
+        for _ in range(f):
+            k = next(values)
+            total += k
+            scopes.append(tuple(itertools.islice(values, k)))
+    except (KeyError, StopIteration):
+        return _read_scopes_carefully(tokens, n, f, place)
+    different, longest = sum(map(len, map(set, scopes))), max(map(len, scopes), default=0)
+    if different < total or longest > 64 or max(map(max, filter(None, scopes)), default=-1) >= n:
+        return _read_scopes_carefully(tokens, n, f, place)
+    return tuple(scopes), place + f + total
+
+
+def _read_scopes_carefully(tokens: Tokens, n: int, f: int, place: int) -> tuple[Scopes, int]:
+    """The same word by word, so that what is wrong is found where it stands."""
+    scopes = []
     for a in range(f):
-        k = number.get(words[place], -1) if place < len(words) else -1
-        scope = tuple([number.get(w, -1) for w in words[place + 1 : place + 1 + k]]) if k >= 0 else (-1,)
-        if -1 in scope or len(scope) != k:
-            k = tokens.integer(place, "the number of variables of a scope", high=n)
-            scope = tuple(tokens.integers(place + 1, k, "a variable of a scope", high=n - 1))
+        k = tokens.integer(place, "the number of variables of a scope", high=n)
+        scope = tuple(tokens.integers(place + 1, k, "a variable of a scope", high=n - 1))
         if len(set(scope)) != k or k > 64:
             tokens.fail(place, f"the scope of factor {a} {'repeats a variable' if k <= 64 else 'is longer than 64'}")
         scopes.append(scope)
@@ -102,41 +129,53 @@ def _count(tokens: Tokens, i: int, what: str, words_each: int) -> int:
     return count
 
 
-def _check_counts(tokens: Tokens, sizes: tuple[int, ...], scopes: Scopes, place: int) -> tuple[list[int], list[int]]:
+def _check_counts(tokens: Tokens, sizes: tuple[int, ...], scopes: Scopes, place: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each table starts (at its count) and how many entries it has; nothing else has been read yet."""
-    starts, counts, words, end = [], [], tokens.words, len(tokens)
-    for a, scope in enumerate(scopes):
-        needed = math.prod([sizes[v] for v in scope])
-        known = place < end and words[place] == b"%d" % needed
-        if not known and tokens.integer(place, "the number of entries of a table") != needed:
-            came = show(words[place])
-            tokens.fail(place, f"expected {needed} entries for factor {a} over {list(scope)}, but the count is {came}")
-        if place + needed >= end:
-            tokens.fail(end, f"expected {needed} entries for factor {a}, but the file ends after {end - place - 1}")
+    needed = [math.prod([sizes[v] for v in scope]) for scope in scopes]
+    if sum(needed) < len(tokens) - place:  # else some table does not fit, and numbers may not fit an int64
+        counts = np.array(needed, np.int64)
+        starts = place + np.cumsum(1 + counts) - 1 - counts
+        word = {count: b"%d" % count for count in set(needed)}
+        fits = len(starts) == 0 or starts[-1] + counts[-1] < len(tokens)
+        if fits and list(map(tokens.words.__getitem__, starts.tolist())) == list(map(word.__getitem__, needed)):
+            return starts, counts
+    return _check_counts_carefully(tokens, scopes, needed, place)
+
+
+def _check_counts_carefully(
+    tokens: Tokens, scopes: Scopes, needed: list[int], place: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same table by table, so that what is wrong is found where it stands."""
+    starts, end = [], len(tokens)
+    for a, (scope, count) in enumerate(zip(scopes, needed, strict=True)):
+        if tokens.integer(place, "the number of entries of a table") != count:
+            came = show(tokens.words[place])
+            tokens.fail(place, f"expected {count} entries for factor {a} over {list(scope)}, but the count is {came}")
+        if place + count >= end:
+            tokens.fail(end, f"expected {count} entries for factor {a}, but the file ends after {end - place - 1}")
         starts.append(place)
-        counts.append(needed)
-        place += 1 + needed
-    return starts, counts
+        place += 1 + count
+    return np.array(starts, np.int64), np.array(needed, np.int64)
 
 
-def _read_entries(tokens: Tokens, start: int, end: int, starts: list[int]) -> np.ndarray:
+def _read_entries(tokens: Tokens, start: int, end: int, starts: np.ndarray) -> np.ndarray:
     """The logs of all entries; the words at `starts`, the counts, are left out."""
     words = tokens.words[start:end]
+    distinct = set(words)
     try:
-        strange = b"".join(words).translate(None, b"0123456789+-.eE")
-        values = np.array([] if strange else [float(w) for w in words], np.float64)
+        strange = b"".join(distinct).translate(None, b"0123456789+-.eE")
+        value = {} if strange else {w: float(w) for w in distinct}
     except ValueError:
-        strange = b"?"
-    if strange or not ((values >= 0) & (values < np.inf)).all():
+        strange, value = b"?", {}
+    if strange or not all(0 <= x < math.inf for x in value.values()):
         _find_bad_entry(tokens, start, end)
     with np.errstate(divide="ignore"):
-        logs = np.log(values)
-    tiny = np.flatnonzero(values < _SMALLEST).tolist()
-    odd = {w for w in {words[i] for i in tiny} if _NOT_ZERO.match(w)}
-    for i in tiny if odd else ():
-        if words[i] in odd:
+        logs = np.log(np.fromiter(map(value.__getitem__, words), np.float64, len(words)))
+    odd = {w for w, x in value.items() if x < _SMALLEST and _NOT_ZERO.match(w)}
+    for i, word in enumerate(words) if odd else ():
+        if word in odd:
             logs[i] = _log_decimal(tokens, start + i)
-    return np.delete(logs, np.array(starts, np.int64) - start)
+    return np.delete(logs, starts - start)
 
 
 def _find_bad_entry(tokens: Tokens, start: int, end: int) -> None:

@@ -7,14 +7,14 @@ import hashlib
 import itertools
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.core.witness import Block, Bucket, Decomposition, Tangent, Witness
-from calipers.io.archive import Arrays, digests, integers, pieces, ragged
+from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Formula, Link, Split, Tangent, Witness
+from calipers.io.archive import Arrays, digests, folder, integers, pieces, ragged
 from calipers.io.uai import read_uai
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
@@ -32,8 +32,9 @@ def model_parts(model: AbstractDiscreteModel) -> tuple[str, Arrays]:
     common = {"evidence": _pairs(graph.evidence), "beta": np.array([graph.beta], np.float64)}
     if graph.text is not None:
         return "uai", {"text": np.frombuffer(graph.text, np.uint8)} | common
-    values = np.concatenate([np.zeros(0), *(np.asarray(t, np.float64).ravel() for t in graph.tables)])
-    return "tables", {"sizes": integers(graph.sizes), "values": values} | ragged("scopes", graph.scopes) | common
+    return "tables", {"sizes": integers(graph.sizes), "values": _flat(graph.tables)} | ragged(
+        "scopes", graph.scopes
+    ) | common
 
 
 def model_digest(kind: str, parts: Arrays) -> str:
@@ -68,30 +69,67 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
 
     **Raises:** `ValueError` when it does not fit a model with these `sizes`.
     """
+    if isinstance(witness, Formula):
+        form = {"form": np.frombuffer(witness.form.encode(), np.uint8)}
+        return form if witness.sites is None else form | {"sites": np.asarray(witness.sites, np.int64)}
+    if isinstance(witness, Split):
+        arrays = {name: integers(np.ravel(getattr(witness, name)).tolist()) for name in ("tree", "part")}
+        for k, one in enumerate(witness.witnesses):
+            arrays |= {f"{k}/{name}": array for name, array in encode(one, sizes).items()}
+        return arrays
     kept = [np.asarray(states, np.int64).tolist() for states in witness.states]
     if len(kept) != len(sizes):
         raise ValueError(f"a witness about {len(kept)} variables does not fit a model of {len(sizes)}")
     counts, arrays = [len(states) for states in kept], ragged("kept", kept)
-    if isinstance(witness, Tangent):
-        blocks = witness.blocks
-        return arrays | ragged("order", [b.order for b in blocks]) | _encode_extra([b.extra for b in blocks], counts)
-    buckets = witness.buckets
-    arrays["variable"] = integers(b.variable for b in buckets)
-    arrays["parent"] = integers(b.parent for b in buckets)
+    if isinstance(witness, Decomposition):
+        return arrays | _encode_buckets(witness.buckets, counts)
+    if isinstance(witness, Bethe):
+        arrays |= {"flips": integers(witness.flips), "link": integers(link.factor for link in witness.links)}
+        arrays["covariance"] = _flat(link.covariance for link in witness.links)
+        arrays["covariance_start"] = np.cumsum([0, *(np.size(c) for _, c in witness.links)], dtype=np.int64)
+    blocks = witness.blocks
+    return arrays | ragged("order", [b.order for b in blocks]) | _encode_extra([b.extra for b in blocks], counts)
+
+
+def _encode_buckets(buckets: Sequence[Bucket], counts: Sequence[int]) -> Arrays:
+    arrays = {name: integers(getattr(b, name) for b in buckets) for name in ("variable", "parent")}
     arrays["weight"] = np.array([b.weight for b in buckets], np.float64)
     return arrays | ragged("factors", [b.factors for b in buckets]) | _encode_extra([b.extra for b in buckets], counts)
 
 
+def _flat(tables: Iterable[np.ndarray]) -> np.ndarray:
+    """Tables one after another, float64."""
+    return np.concatenate([np.zeros(0), *(np.asarray(t, np.float64).ravel() for t in tables)])
+
+
 def decode(arrays: Arrays) -> Witness:
     """The inverse of `encode`."""
+    if "form" in arrays:
+        return Formula(arrays["form"].tobytes().decode(), arrays.get("sites"))
+    if "tree" in arrays:
+        count = 1 + max(arrays["part"].tolist(), default=-1)
+        return Split(arrays["tree"], arrays["part"], tuple(_decode(folder(arrays, str(k))) for k in range(count)))
+    return _decode(arrays)
+
+
+def _decode(arrays: Arrays) -> Decomposition | Tangent | Bethe:
+    """A witness that is not divided."""
     states = tuple(np.array(kept, np.int64) for kept in pieces(arrays, "kept"))
     tables = _tables([tuple(s) for s in pieces(arrays, "scopes")], [len(s) for s in states], arrays["values"])
     extras = [tuple(tables[a:b]) for a, b in itertools.pairwise(arrays["extra_start"].tolist())]
     if "order" in arrays:
-        return Tangent(states, tuple(Block(tuple(o), e) for o, e in zip(pieces(arrays, "order"), extras, strict=True)))
+        blocks = tuple(Block(tuple(o), e) for o, e in zip(pieces(arrays, "order"), extras, strict=True))
+        return Bethe(states, arrays["flips"], blocks, _links(arrays)) if "link" in arrays else Tangent(states, blocks)
     variables, weights, parents = (arrays[name].tolist() for name in ("variable", "weight", "parent"))
     factors = [tuple(listed) for listed in pieces(arrays, "factors")]
     return Decomposition(states, tuple(map(Bucket, variables, weights, factors, extras, parents)))
+
+
+def _links(arrays: Arrays) -> tuple[Link, ...]:
+    """Covariances back as they were written, flat."""
+    cuts = arrays["covariance_start"].tolist()
+    pairs = zip(arrays["link"].tolist(), itertools.pairwise(cuts), strict=True)
+    return tuple(Link(a, arrays["covariance"][start:end]) for a, (start, end) in pairs)
 
 
 def _encode_extra(extras: Sequence[Extra], counts: Sequence[int]) -> Arrays:
@@ -101,7 +139,7 @@ def _encode_extra(extras: Sequence[Extra], counts: Sequence[int]) -> Arrays:
         if np.shape(table) != tuple(counts[v] for v in scope):
             raise ValueError(f"an extra table of shape {np.shape(table)} does not fit the kept states of {scope}")
     arrays = ragged("scopes", [scope for scope, _ in pairs])
-    arrays["values"] = np.concatenate([np.zeros(0), *(np.asarray(t, np.float64).ravel() for _, t in pairs)])
+    arrays["values"] = _flat(table for _, table in pairs)
     arrays["extra_start"] = np.cumsum([0, *(len(e) for e in extras)], dtype=np.int64)
     return arrays
 

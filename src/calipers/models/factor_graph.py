@@ -5,6 +5,7 @@ with −inf for zero. Evidence is kept beside the tables: an observed variable s
 configuration that contradicts it has weight zero, so that log Z is then the log of the evidence's probability mass.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import equinox as eqx
@@ -12,6 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calipers.core.model import AbstractDiscreteModel
+
+
+class _Scopes(tuple[tuple[int, ...], ...]):
+    """A tuple of scopes that JAX takes for one thing; it would look for arrays inside any other, one by one."""
 
 
 class FactorGraph(AbstractDiscreteModel):
@@ -26,7 +31,7 @@ class FactorGraph(AbstractDiscreteModel):
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True, converter=lambda s: tuple(int(k) for k in s))
-    scopes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    scopes: tuple[tuple[int, ...], ...] = eqx.field(static=True, converter=_Scopes)
     tables: tuple[np.ndarray, ...]
     evidence: tuple[tuple[int, int], ...] = eqx.field(static=True, default=())
     beta: float = 1.0
@@ -38,12 +43,13 @@ class FactorGraph(AbstractDiscreteModel):
             raise ValueError(f"variable {sizes.index(min(sizes))} has {min(sizes)} states; it needs one or more")
         if len(self.scopes) != len(self.tables):
             raise ValueError(f"{len(self.scopes)} scopes but {len(self.tables)} tables; give one table a scope")
-        for a, (scope, table) in enumerate(zip(self.scopes, self.tables, strict=True)):
-            if scope and (len(set(scope)) != len(scope) or min(scope) < 0 or max(scope) >= n):
-                raise ValueError(f"factor {a} has scope {scope}; variables must be distinct and below {n}")
-            shape = tuple([sizes[v] for v in scope])
-            if np.shape(table) != shape:
-                raise ValueError(f"factor {a} has a table of shape {np.shape(table)}; its scope {scope} needs {shape}")
+        if not _tables_fit(sizes, self.scopes, self.tables):
+            for a, (scope, table) in enumerate(zip(self.scopes, self.tables, strict=True)):
+                if scope and (len(set(scope)) != len(scope) or min(scope) < 0 or max(scope) >= n):
+                    raise ValueError(f"factor {a} has scope {scope}; variables must be distinct and below {n}")
+                shape, came = tuple([sizes[v] for v in scope]), np.shape(table)
+                if came != shape:
+                    raise ValueError(f"factor {a} has a table of shape {came}; its scope {scope} needs {shape}")
         for v, state in self.evidence:
             if not 0 <= v < len(self.sizes) or not 0 <= state < self.sizes[v]:
                 raise ValueError(f"evidence {v}={state} names a variable or state that is not in the model")
@@ -109,6 +115,20 @@ class FactorGraph(AbstractDiscreteModel):
     def tempered(self, beta: float) -> "FactorGraph":
         """The measure raised to the power `beta`."""
         return FactorGraph(self.sizes, self.scopes, self.tables, self.evidence, self.beta * float(beta), self.text)
+
+
+def _tables_fit(sizes: tuple[int, ...], scopes: tuple[tuple[int, ...], ...], tables: tuple[np.ndarray, ...]) -> bool:
+    """Whether every table certainly fits its scope: all at once, since files hold very many small ones."""
+    flat = np.array([v for scope in scopes for v in scope])
+    shapes = [getattr(table, "shape", (-1,)) for table in tables]
+    if list(map(len, shapes)) != list(map(len, scopes)):
+        return False
+    if len(flat) == 0:
+        return True
+    known = flat.dtype.kind == "i" and flat.min() >= 0 and flat.max() < len(sizes)
+    if not known or sum(map(len, map(set, scopes))) != len(flat):
+        return False
+    return bool((np.array(sizes)[flat] == np.fromiter(itertools.chain.from_iterable(shapes), np.int64)).all())
 
 
 def _pairs(evidence: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

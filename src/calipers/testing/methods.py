@@ -17,7 +17,12 @@ from calipers.testing.requirements import require, slack_of
 
 
 def check_method(
-    method: AbstractMethod, *, key: Any = None, models: Iterable[zoo.ZooModel] | None = None, seconds: float = 60.0
+    method: AbstractMethod,
+    *,
+    key: Any = None,
+    models: Iterable[zoo.ZooModel] | None = None,
+    seconds: float = 60.0,
+    delta: float = 0.0,
 ) -> None:
     """Checks that a method keeps the contract.
 
@@ -26,7 +31,8 @@ def check_method(
     same answer; what it says it proves, it proves somewhere.
 
     **Arguments:** `method`; `key`, a typed `jax.random.key` for random methods; `models`, None for the whole zoo;
-    `seconds` that it may take on one model.
+    `seconds` that it may take on one model; `delta`, the failure probability that it is granted: with `key` fixed, its
+    statistical sides are tested like any other.
 
     **Raises:** `AssertionError` saying what was broken, by which method, on which model.
     """
@@ -34,7 +40,7 @@ def check_method(
     finals = {}
     for example in zoo.models() if models is None else models:
         try:
-            answer = _check_on(method, example, key, seconds)
+            answer = _check_on(method, example, key, seconds, delta)
         except AssertionError as error:
             raise AssertionError(f"{method!r} on {example.name!r}: {error}") from error
         if answer is not None:
@@ -77,9 +83,9 @@ def _spelled(method: AbstractMethod) -> dict[str, type]:
     return names
 
 
-def _check_on(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float) -> Answer | None:
+def _check_on(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float, delta: float) -> Answer | None:
     """All checks on one model; the last answer, None when the method refused it."""
-    first, again = (_run(method, example, key, seconds) for _ in range(2))
+    first, again = (_run(method, example, key, seconds, delta) for _ in range(2))
     require((first is None) == (again is None), "it refused the model once, and took it once")
     if first is None or again is None:
         return None
@@ -88,20 +94,20 @@ def _check_on(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: 
         same = same and first.value == again.value
         require(same, f"the same input gave {first} (value {first.value}) and {again} (value {again.value})")
     _check_final(method, example, first)
-    _check_driven(method, example, key, seconds)
+    _check_driven(method, example, key, seconds, delta)
     return first
 
 
-def _run(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float) -> Answer | None:
+def _run(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float, delta: float) -> Answer | None:
     """Every answer of one run, checked as it comes and again at the end; the intersection of all of them."""
-    limits = Limits(deadline=time.monotonic() + seconds, beliefs=True)
+    limits = Limits(deadline=time.monotonic() + seconds, delta=delta, beliefs=True)
     given: list[tuple[Answer, tuple]] = []
     best = Answer()
     try:
         plan = method.plan(example.model, limits)
         require(isinstance(plan, Plan) and bool(str(plan).strip()), "its plan does not print")
         for answer in method.answers(example.model, plan, key):
-            _check_answer(method, example, answer)
+            _check_answer(method, example, answer, delta)
             given.append((answer, _frozen(answer)))
             best = best & answer
             if time.monotonic() > limits.deadline:
@@ -121,15 +127,16 @@ def _run(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float
     return best
 
 
-def _check_answer(method: AbstractMethod, example: zoo.ZooModel, answer: Answer) -> None:
+def _check_answer(method: AbstractMethod, example: zoo.ZooModel, answer: Answer, delta: float) -> None:
     """One answer is true, rests on grounds, and proves no more than the method says."""
     require(isinstance(answer, Answer), f"it yielded a {type(answer).__name__}, not an Answer")
     slack, z = slack_of(example.log_z), example.log_z
     for name, side, nothing in (("lower", answer.lower, -math.inf), ("upper", answer.upper, math.inf)):
-        _check_side(name, side, nothing)
+        _check_side(name, side, nothing, delta)
         moved, flag = side.value != nothing, Proves.LOWER if name == "lower" else Proves.UPPER
         allowed = flag in method.proves or side.grounds is Grounds.EXACT
         require(not moved or allowed, f"it moved the {name} side to {side.value}, but it {method.proves} only")
+    require(answer.delta <= delta * (1.0 + 1e-9), f"it spent {answer.delta} of a failure probability of {delta}")
     require(answer.lower.value <= z + slack, f"its lower side {answer.lower.value!r} lies above log Z = {z!r}")
     require(answer.upper.value >= z - slack, f"its upper side {answer.upper.value!r} lies below log Z = {z!r}")
     value = answer.value
@@ -140,15 +147,16 @@ def _check_answer(method: AbstractMethod, example: zoo.ZooModel, answer: Answer)
         _check_belief(example, answer.belief)
 
 
-def _check_side(name: str, side: Side, nothing: float) -> None:
-    """A side is a number on grounds; deterministic, since nobody granted it a δ; certified by the checker alone."""
+def _check_side(name: str, side: Side, nothing: float, delta: float) -> None:
+    """A side is a number on grounds; deterministic unless a δ was granted; certified by the checker alone."""
     require(
         isinstance(side.value, float) and not math.isnan(side.value), f"its {name} side is {side.value!r}, no number"
     )
     require((side.grounds is not Grounds.NONE) or side.value == nothing, f"its {name} side {side.value} has no grounds")
     require(side.value != -nothing or side.value < 0, f"its {name} side is +inf, which log Z never is")
-    allowed = side.grounds is not Grounds.STATISTICAL and side.delta == 0.0
-    require(allowed, f"its {name} side may fail with probability {side.delta}, and none was granted")
+    looked = side.grounds is Grounds.STATISTICAL or side.value == nothing  # in vain, perhaps
+    allowed = side.delta <= delta if looked else side.delta == 0.0
+    require(allowed, f"its {name} side may fail with probability {side.delta}, and {delta} was granted")
     require(side.grounds is not Grounds.CERTIFIED, f"its {name} side says certified; only the checker says that")
     require(
         side.grounds is Grounds.NONE or bool(side.method), f"its {name} side does not name the method that moved it"
@@ -183,16 +191,16 @@ def _check_final(method: AbstractMethod, example: zoo.ZooModel, answer: Answer) 
         require(answer.exact and narrow, f"it says that it computes log Z, but ended with {answer}")
 
 
-def _check_driven(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float) -> None:
+def _check_driven(method: AbstractMethod, example: zoo.ZooModel, key: Any, seconds: float, delta: float) -> None:
     """Under the driver the bracket only narrows, and the last answer says why it is the last."""
-    limits = Limits(deadline=time.monotonic() + seconds)
+    limits = Limits(deadline=time.monotonic() + seconds, delta=delta)
     last = Answer()
     for answer in iterate(example.model, method, key=key, limits=limits):
         nested = last.lower.value <= answer.lower.value and answer.upper.value <= last.upper.value
         require(nested, f"the bracket widened from {last} to {answer}")
         last = answer
     require(last.result is not Result.RUNNING, "the last answer does not say why it is the last")
-    _check_answer(method, example, last)
+    _check_answer(method, example, last, delta)
 
 
 def _same(a: Side, b: Side) -> bool:

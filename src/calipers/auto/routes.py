@@ -1,0 +1,66 @@
+"""The exact routes to log Z that are open for a model, cheapest first.
+
+Each route is a method whose plan did not refuse, with the seconds it predicts. Closed forms and planar drawings are
+looked for in magnets, also in those found inside a factor graph; elimination is tried on everything.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
+from calipers.exact.closed_form import ClosedForm
+from calipers.exact.elimination import Elimination, plan_order
+from calipers.exact.ordering import Order
+from calipers.exact.planar import Planar
+from calipers.exact.transfer_matrix import TransferMatrix
+from calipers.models.ising import Ising
+from calipers.models.reduction import Reduced
+
+_DRAWN = 2_000_000  # spins up to which a drawing on the plane is looked for
+_SWEPT = 100_000  # spins up to which a transfer matrix is
+
+
+class Route(NamedTuple):
+    """An exact method, the model in the form it takes, its plan, and the seconds it predicts."""
+
+    method: AbstractMethod
+    model: Any
+    plan: Plan
+
+    @property
+    def seconds(self) -> float:
+        return self.plan.seconds
+
+
+def closed_form(model: Any, limits: Limits) -> Route | None:
+    """A formula, if the magnet has one; it gives no marginals."""
+    return None if limits.beliefs or not isinstance(model, Ising) else _route(ClosedForm(), model, limits)
+
+
+def magnet_routes(model: Any, magnet: Ising | None, limits: Limits) -> list[Route]:
+    """Routes for magnets: `model` is one, or is recognised as the `magnet`."""
+    if magnet is None:
+        return []
+    found = []
+    if magnet.n <= _DRAWN:
+        found.append(_route(Planar(), model, limits))
+    if isinstance(model, Ising) and magnet.n <= _SWEPT:
+        found.append(_route(TransferMatrix(), model, limits))
+    return sorted((route for route in found if route is not None), key=lambda r: r.seconds)
+
+
+def elimination_route(reduced: Reduced, order: Order, limits: Limits) -> Route | None:
+    """Elimination along `order`, unless it is refused."""
+    try:
+        return Route(Elimination(), reduced, plan_order(reduced, order.order, limits))
+    except Refusal:
+        return None
+
+
+def _route(method: AbstractMethod, model: Any, limits: Limits) -> Route | None:
+    """The route by `method`, whatever time is left: whether it is affordable is for the caller to say."""
+    try:
+        return Route(method, model, method.plan(model, dataclasses.replace(limits, deadline=math.inf)))
+    except Refusal:
+        return None

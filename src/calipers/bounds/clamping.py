@@ -1,0 +1,139 @@
+"""Clamping: the model in parts, one for each assignment of a few variables; each part exact by elimination.
+
+    Σ over done parts of Z(c)  ≤  Z = Σ_c Z(c)  ≤  the same + Σ over open groups of parts of their bounds
+
+The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
+Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
+every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
+are left out. **Proves** both sides (docs/theorems.md, Theorem 5); they meet given time. **Cost** the tables of a part,
+for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
+heaviest parts or the tangent's, the upper the mini-buckets'.
+**Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from calipers.bounds.cutset import Conditioner, Cutset, choose
+from calipers.bounds.frontier import Frontier
+from calipers.bounds.guidance import beliefs, entropies
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.search import joined, unchanged_by_flips
+from calipers.bounds.sweeps import optimised
+from calipers.bounds.tangent import Tangent
+from calipers.core.answer import Answer, Result, exact_sides
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves
+from calipers.core.model import AbstractDiscreteModel
+from calipers.exact.bucket_tree import BucketTree, Run
+from calipers.exact.probing import sharpened
+from calipers.models.factor_graph import FactorGraph
+from calipers.models.reduction import components
+
+_SECONDS_PER_CELL = 4e-9  # of a part's elimination
+_BATCH_SECONDS = 0.1  # of parts evaluated in one call
+_EXPANSIONS = 20_000
+
+
+class Clamping(AbstractMethod):
+    """Parts of the state space, each summed exactly; the heaviest open group of parts is split first.
+
+    **Arguments:** `leaf_log2_size`, log2 of the entries of the largest table of a part; `upper`, whose `ibound` and
+    `sweeps` shape the bounds on open groups; `lower`, a method that bounds the whole model from below meanwhile.
+
+    **Proves** both sides; they meet when all parts are done.
+    """
+
+    proves: ClassVar[Proves] = Proves.BOTH
+    leaf_log2_size: int = 16
+    upper: MiniBucket = MiniBucket(ibound=12, sweeps=10, orders=1)
+    lower: AbstractMethod = Tangent(width=6, starts=1, sweeps=10)
+
+    def __check_init__(self) -> None:
+        if self.leaf_log2_size < 1:
+            raise ValueError(f"leaf_log2_size is {self.leaf_log2_size}; give log2 of a table size, 1 or more")
+        if self.upper.ibound is None:
+            raise ValueError("upper.ibound is None; clamping needs a fixed size, for example MiniBucket(ibound=12)")
+
+    def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
+        """Reduces the model and chooses a cutset for each component."""
+        reduced = sharpened(model, limits, backbone=True)
+        entropy = entropies(beliefs(reduced))
+        places = components(reduced)
+        parts = [part_of(reduced.model, place) for place in places]
+        cutsets = [choose(part, self.leaf_log2_size, entropy[p]) for part, p in zip(parts, places, strict=True)]
+        states, cells = (max((c[i] for c in cutsets), default=0.0) for i in (2, 3))
+        text = (
+            f"Clamp {sum(len(c.variables) for c in cutsets)} of {reduced.model.n} variables: at most 2^{states:.1f} "
+            f"parts, 2^{cells:.1f} table entries each."
+        )
+        return Plan(text, (reduced, list(zip(parts, cutsets, strict=True))), limits=limits)
+
+    def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+        """First what `lower` says of the whole model, then the bracket whenever it has moved."""
+        reduced, parts = plan.structure
+        limits = plan.limits
+        if reduced.log_constant == -math.inf:
+            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            return
+        if any(len(cut.variables) for _, cut in parts):
+            yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
+        frontiers, constant, error = [], 0.0, 0.0
+        for part, cut in parts:
+            run = self._bounded(part, cut)
+            bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
+            if len(cut.variables) and bound > -math.inf:
+                frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
+            else:
+                constant, error = constant + bound, error + run.error
+        name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
+        if not frontiers or constant == -math.inf:
+            value = constant + reduced.log_constant
+            error += reduced.error + (abs(value) * 2.0**-50 if math.isfinite(value) else 0.0)
+            yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
+            return
+        while True:
+            yield joined(reduced, frontiers, constant, error, name, stats, plan)
+            if all(f.done for f in frontiers):
+                return
+            frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)
+
+    def _bounded(self, part: FactorGraph, cut: Cutset) -> Run:
+        """Mini-buckets that eliminate the cutset last; exact elimination when there is none."""
+        order = np.concatenate([cut.order, cut.variables[::-1]])
+        assert self.upper.ibound is not None
+        cells = 2.0 ** (self.upper.ibound + 1) if len(cut.variables) else None
+        run = BucketTree.build(part.domains, list(part.scopes), order, max_cells=cells).run(list(part.log_tables()))
+        optimised(run, self.upper.sweeps)
+        return run
+
+    def _frontier(self, part: FactorGraph, cut: Cutset, run: Run, bound: float, memory: float) -> Frontier:
+        """The root of the tree of parts of one component."""
+        conditioner = Conditioner(part, cut)
+        chosen = np.zeros(part.n, bool)
+        chosen[cut.variables] = True
+        return Frontier(
+            run,
+            chosen,
+            bound,
+            memory=min(memory, 1e9),
+            halved=unchanged_by_flips(part, np.ones(part.n, bool)),
+            evaluate=conditioner.log_masses,
+            batch=int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256)),
+            error=conditioner.error,
+        )
+
+
+def part_of(model: FactorGraph, variables: np.ndarray) -> FactorGraph:
+    """The factors over these variables alone, numbered anew; no factor may cross."""
+    place = {int(v): i for i, v in enumerate(variables)}
+    own = [(s, t) for s, t in zip(model.scopes, model.log_tables(), strict=True) if s and s[0] in place]
+    scopes = tuple(tuple(place[v] for v in s) for s, _ in own)
+    return FactorGraph(tuple(model.sizes[v] for v in variables), scopes, tuple(t for _, t in own))
+
+
+def _sides_only(answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Answers without their plans and their say in when to stop."""
+    return (Answer(a.lower, a.upper, a.value, a.belief, stats=a.stats) for a in answers)

@@ -1,0 +1,176 @@
+"""`calipers sample`: exact samples of a model, or its most probable configurations, with diagnostics.
+
+Whatever ends the run, the samples so far are written: they are independent, so that fewer of them are no worse.
+"""
+
+import time
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from calipers.cli import document as out
+from calipers.cli import options as opt
+from calipers.cli.interrupt import Interrupts, interruptible
+from calipers.cli.machine import prepare
+from calipers.cli.search import load_model, make_limits
+
+EXAMPLES = """\b
+Examples:
+  calipers sample square:16x16,T=2.269 -n 1000 -o run.npz
+  calipers sample grid.uai --evidence "3=1,7=0" -n 10000 -o run.csv --seed 7
+  calipers sample square:8x8,J=pm1,seed=1 --most-probable 5
+  calipers sample chain:20 --T 0.5 -n 3 --json
+
+\b
+FILE ends in .npz (arrays `states`, `method`, `independent`, `effective_size`, …) or .csv; without it
+rows of states go to stdout. State 0 is spin +1, state 1 is spin -1. Samples are exact and independent;
+a model that is too wide for that is refused, with the estimate. Exit codes: 0 done; 3 refused, or a
+limit came first (the samples so far are written); 130 interrupted (likewise); 2 usage; 5 bad input
+file; 1 internal error."""
+
+_COUNT, _METHOD = 1000, "auto"
+
+
+class Job(NamedTuple):
+    """What was asked for: `wanted` samples, or the `best` most probable configurations."""
+
+    wanted: int
+    best: int | None
+    method: Any
+    limits: Any
+    seed: int
+
+
+class Drawn(NamedTuple):
+    """What came of it: `about`, the diagnostics; `answer` on log Z, if one is known; `log_weights` of the best ones."""
+
+    states: Any
+    about: dict[str, Any]
+    answer: Any
+    stopped: str
+    reason: str = ""
+    log_weights: Any = None
+
+
+def sample(
+    ctx: typer.Context,
+    model: opt.Model,
+    samples: Annotated[
+        int | None, typer.Option("-n", "--samples", metavar="N", help=f"How many. [default: {_COUNT}]", min=1)
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            *("-o", "--output"), metavar="FILE", callback=opt.check_writable, help="A .npz or .csv. [default: stdout]"
+        ),
+    ] = None,
+    most_probable: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="The K configurations of the largest weight, instead of samples.", min=1),
+    ] = None,
+    method: Annotated[str, typer.Option(help="auto, or an exact engine that draws samples.")] = _METHOD,
+    time_limit: opt.TimeLimit = 60.0,
+    beta: opt.Beta = None,
+    temperature: opt.Temperature = None,
+    evidence: opt.Evidence = None,
+    json: opt.Json = False,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+    memory: opt.Memory = None,
+) -> None:
+    """Draw exact, independent samples of MODEL, or find its most probable configurations."""
+    if samples is not None and most_probable is not None:
+        raise typer.BadParameter("-n asks for samples, --most-probable for the best configurations; give one of them")
+    if most_probable is not None and method != _METHOD:
+        raise typer.BadParameter("--method is for samples; the most probable configurations come from elimination")
+    if output is not None and not output.endswith((".npz", ".csv")):
+        raise typer.BadParameter(f"{output!r} does not end in .npz or .csv", param_hint="-o")
+    factor = opt.inverse_temperature(beta, temperature)
+    started = time.monotonic() if ctx.obj is None else ctx.obj
+    prepare(threads)
+    drawn, found = None, None
+    about: dict[str, Any] = {"source": model, "variables": None, "factors": None, "sha256": None}
+    with interruptible() as interrupts:
+        with interrupts.stops():
+            from calipers.cli.method_text import parse_method
+
+            found = load_model(model, evidence, factor, interrupts)
+            about = out.describe_model(model, found)
+            limits = make_limits(deadline=started + time_limit, memory=memory)
+            chosen = None if method == _METHOD else parse_method(method)
+            job = Job(samples or _COUNT, most_probable, chosen, limits, seed)
+            drawn = (_sample if most_probable is None else _best)(job, found, interrupts)
+        drawn = drawn or Drawn(None, {}, None, "interrupted", "interrupted before there was anything")
+        doc = out.document(about, drawn.answer, stopped=drawn.stopped, reasons={}, started=started, seed=seed)
+        doc |= {"reasons": {"samples": drawn.reason} if drawn.reason else {}, "samples": drawn.about, "file": output}
+        _deliver(drawn, found, doc, output, json)
+    raise typer.Exit(out.exit_code(drawn.stopped))
+
+
+def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
+    """Independent samples, as many as time allows."""
+    import numpy as np
+
+    from calipers.core.method import Refusal
+    from calipers.exact.query import Impossible
+    from calipers.exact.sampling import ENGINES, check_room, choose, draws, generator, state_type
+
+    try:
+        check_room(model, job.wanted, job.limits)
+        method, found = choose(model, job.limits, ENGINES if job.method is None else (job.method,))
+    except Refusal as refusal:
+        return Drawn(None, {}, None, "refused", str(refusal))
+    except Impossible as nothing:
+        return Drawn(None, {}, None, "impossible", f"there is nothing to sample: {nothing}")
+    parts = [np.zeros((0, model.n), state_type(model))]
+    with interrupts.stops():
+        for part in draws(found, model.n, job.wanted, generator(seed=job.seed), job.limits.deadline):
+            parts.append(part)
+    states = np.concatenate(parts)
+    count, short = len(states), "interrupted" if interrupts.asked else "time"
+    about = {"count": count, "independent": True, "effective_size": float(count), "method": repr(method)}
+    return Drawn(states, about, found.answer, "exact" if count == job.wanted else short)
+
+
+def _best(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
+    """The most probable configurations."""
+    from calipers.core.method import Refusal
+    from calipers.exact.most_probable import most_probable
+
+    assert job.best is not None
+    try:
+        found = most_probable(model, job.best, time_limit=job.limits.seconds_left(), memory=job.limits.memory)
+    except Refusal as refusal:
+        return Drawn(None, {}, None, "refused", str(refusal))
+    about = {"count": len(found), "method": "Elimination()", "log_weights": out.plain(found.log_weights)}
+    few = f"only {len(found)} configurations have positive weight" if len(found) < job.best else ""
+    return Drawn(found.states, about, None, "exact", few, found.log_weights)
+
+
+def _deliver(drawn: Drawn, model: Any, doc: dict[str, Any], output: str | None, json: bool) -> None:
+    """Writes the states where they were wanted, and says what there is to say."""
+    from calipers.cli.sample_files import write
+
+    if drawn.reason:
+        out.say(drawn.reason)
+    written = drawn.states is not None and not (json and output is None)
+    if written:
+        write(output, drawn.states, drawn.log_weights, model, doc)
+    if json:
+        states = None if drawn.states is None or output is not None else drawn.states.tolist()
+        out.print_json(doc if output is not None else {**doc, "states": states})
+    elif written:
+        _report(drawn, doc, print if output is not None else out.say)
+
+
+def _report(drawn: Drawn, doc: dict[str, Any], say: Any) -> None:
+    """One line for people."""
+    from calipers.core.answer import show_bracket
+
+    about = doc["samples"]
+    what = "independent samples" if drawn.log_weights is None else "most probable configurations"
+    where = f" in {doc['file']}" if doc["file"] else ""
+    line = f"{about['count']} {what}{where} by {about['method']}, {doc['seconds']:.2f} s, seed {doc['seed']}"
+    if drawn.answer is not None:
+        line += f"; log Z {show_bracket(float(drawn.answer.lower), float(drawn.answer.upper))}"
+    say(line + ("" if drawn.stopped == "exact" else f" (stopped: {drawn.stopped})"))
