@@ -22,7 +22,6 @@ METHODS = {
     "LogDeterminant": "calipers.bounds.log_determinant",
     "Pairs": "calipers.bounds.pairs",
     "ClosedForm": "calipers.exact.closed_form",
-    "Planar": "calipers.exact.planar",
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
     "Search": "calipers.bounds.search",
