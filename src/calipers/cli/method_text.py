@@ -15,7 +15,6 @@ METHODS = {
     "Auto": "calipers.auto",
     "Enumeration": "calipers.exact.enumeration",
     "Elimination": "calipers.exact.elimination",
-    "Planar": "calipers.exact.planar",
     "MeanField": "calipers.variational.mean_field",
     "Bethe": "calipers.variational.bethe",
     "Tangent": "calipers.bounds.tangent",
