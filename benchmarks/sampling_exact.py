@@ -22,30 +22,35 @@ _PIECE = 20_000  # samples counted together
 _FEWEST = 25
 
 
-def models(folder: Path) -> Iterator[tuple[str, cal.AbstractDiscreteModel]]:
-    """Names and models, the published one only when it is there."""
+def models(folder: Path) -> Iterator[tuple[str, cal.AbstractDiscreteModel, cal.AbstractMethod]]:
+    """Names, models and engines; the published model only when it is there."""
+    cells, sweep = cal.Elimination(), cal.TransferMatrix()
     glass = {"coupling": "gauss:1.0", "seed": 1, "periodic": False}
-    yield "glass 16x16, beta 1", cal.Ising.square((16, 16), beta=1.0, **glass)
-    yield "glass 16x16, beta 0.2", cal.Ising.square((16, 16), beta=0.2, **glass)
-    yield "chain 500", cal.Ising.chain(500, coupling="gauss:1.0", field="gauss:0.5", seed=2, periodic=False)
+    yield "glass 16x16, beta 1", cal.Ising.square((16, 16), beta=1.0, **glass), cells
+    yield "glass 16x16, beta 0.2", cal.Ising.square((16, 16), beta=0.2, **glass), cells
+    yield "the same by transfer matrix", cal.Ising.square((16, 16), beta=0.2, **glass), sweep
+    yield "chain 500", cal.Ising.chain(500, coupling="gauss:1.0", field="gauss:0.5", seed=2, periodic=False), cells
     file = folder / "uai" / "uai2014" / "Segmentation_11.uai"
     if file.is_file():
-        yield file.stem, cal.read_uai(file, evidence=f"{file}.evid")
+        yield file.stem, cal.read_uai(file, evidence=f"{file}.evid"), cells
     else:
         print(f"({file.stem} is not in {folder}: left out)")
 
 
-def count(model: cal.AbstractDiscreteModel, total: int) -> tuple[list[np.ndarray], float, float]:
+def count(
+    model: cal.AbstractDiscreteModel, engine: cal.AbstractMethod, total: int
+) -> tuple[list[np.ndarray], float, float]:
     """Frequencies of every factor's and variable's states; seconds of preparation, seconds of drawing."""
     graph = model.factor_graph()
     scopes = [*((v,) for v in range(graph.n)), *(s for s in graph.scopes if len(s) > 1)]
     sums = [np.zeros(int(np.prod([graph.sizes[v] for v in s])), np.int64) for s in scopes]
     begun = time.process_time()
-    found, rng = sampler(cal.Elimination(), model), generator(seed=12345)
+    found, rng = sampler(engine, model), generator(seed=12345)
     prepared, drawing = time.process_time() - begun, 0.0
-    for start in range(0, total, _PIECE):
+    piece = max(_PIECE, found.at_once // max(graph.n, 1))
+    for start in range(0, total, piece):
         begun = time.process_time()
-        states = found.draw(min(_PIECE, total - start), rng)
+        states = found.draw(min(piece, total - start), rng)
         drawing += time.process_time() - begun
         columns = np.ascontiguousarray(states.T)
         for scope, out in zip(scopes, sums, strict=True):
@@ -79,8 +84,8 @@ def largest(m: int, chance: float) -> float:
 def main(total: int, folder: Path) -> None:
     """A line a model and kind of marginal."""
     cal.sample(cal.Ising.chain(4), 10, seed=0)  # compiled before it is timed
-    for name, model in models(folder):
-        frequencies, prepared, drawing = count(model, total)
+    for name, model, engine in models(folder):
+        frequencies, prepared, drawing = count(model, engine, total)
         each = 1e9 * drawing / total
         print(f"{name}: {prepared:.2f} s to prepare, {each:.0f} ns a sample, {each / model.n:.1f} ns a variable")
         for kind, z in zip(("single", "factors"), scores(model, frequencies, total), strict=True):

@@ -1,4 +1,4 @@
-"""The transfer matrix in figures: CPU nanoseconds a state and site against width, and correlation lengths against exact ones.
+"""The transfer matrix in figures: nanoseconds a state and site against width; correlation lengths against exact ones.
 
     t = a + b · 2^w a site: the fitted law, with one and with two threads (CPU time of all threads, and wall clock)
 

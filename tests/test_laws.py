@@ -74,7 +74,9 @@ def test_relabelling_changes_nothing(graph):
     assert log_z(moved, cal.Elimination()).value == pytest.approx(log_z(graph, cal.Elimination()).value, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", [cal.MeanField(), cal.MiniBucket(ibound=2), cal.Tangent(width=3), cal.Elimination()])
+@pytest.mark.parametrize(
+    "method", [cal.MeanField(), cal.MiniBucket(ibound=2), cal.Tangent(width=3), cal.Elimination(), cal.TransferMatrix()]
+)
 def test_gauge_flips_and_constant_shifts(method):
     magnet = cal.Ising.square((3, 4), coupling="gauss:1", field="gauss:0.5", beta=0.7, seed=3)
     flip = np.random.default_rng(1).choice([-1.0, 1.0], magnet.n)

@@ -14,6 +14,7 @@ from flint import arb, ctx
 
 from calipers_check.archive import Archive, read
 from calipers_check.bethe import Bethe
+from calipers_check.closed_form import ClosedForm
 from calipers_check.decomposition import Decomposition
 from calipers_check.errors import Reject, Unreadable
 from calipers_check.files import read_model
@@ -27,8 +28,14 @@ __all__ = ["Checked", "Reject", "Unreadable", "Verdict", "check"]
 
 BITS = 128
 CLAIM = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?|[+-]?inf")
-Witness = Tangent | Decomposition | Bethe | Split
-KINDS: dict[str, type[Witness]] = {"tangent": Tangent, "decomposition": Decomposition, "bethe": Bethe, "split": Split}
+Witness = Tangent | Decomposition | Bethe | Split | ClosedForm
+KINDS: dict[str, type[Witness]] = {
+    "tangent": Tangent,
+    "decomposition": Decomposition,
+    "bethe": Bethe,
+    "split": Split,
+    "closed_form": ClosedForm,
+}
 
 
 class Checked(NamedTuple):

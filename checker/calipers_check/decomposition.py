@@ -261,8 +261,8 @@ def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:
     for held in {restricted.scope(a) for v in scope for a in restricted.touching.get(v, [])}:
         inner = tuple(v for v in held if v in scope)
         zeros = _zeros_inside(restricted, held).reshape([restricted.sizes[v] for v in held])
-        dead = np.asarray(zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope)))
-        found |= np.array(expand(inner, dead.ravel().tolist(), scope, restricted.sizes), bool)
+        zeros = np.asarray(zeros.all(axis=tuple(i for i, v in enumerate(held) if v not in scope)))
+        found |= np.array(expand(inner, zeros.ravel().tolist(), scope, restricted.sizes), bool)
     return found
 
 

@@ -30,6 +30,7 @@ class Propagation:
         start = self.root if start is None else start
         if not path:
             return start
+        spend(len(start))
         left = list(start)
         self._observe(left, path)
         self._spread(left, {a for v in path for a in self.touching.get(v, [])})

@@ -1,9 +1,12 @@
 """Decision trees over parts: whatever is accepted is true, and every way to cheat with a tree is refused."""
 
+import math
+
 import forge
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from test_checker_forgeries import EVIDENCE, EXACT, KEPT, LOG_Z, LOGS, MINI, SCOPES, SIZES, TRIAL, proved, reason
 from test_checker_random import (  # noqa: F401 (a fixture)
     SLACK,
@@ -209,3 +212,28 @@ def test_above_a_missing_part_is_refused_or_empty(folder, seed):  # noqa: F811
     path = forge.seal(folder / "a.cert", *forge.draft(case.model, ("upper", "split", "inf", witness)))
     verdict = check(path)
     assert not verdict.accepted or verdict.claims[0].proved >= case.log_z - SLACK
+
+
+@many
+@given(
+    seeds,
+    st.integers(0, 2**16),
+    st.sampled_from([-(2**63), -2, -1, 0, 1, 2, 7, 2**31, 2**62, math.nan, math.inf, -math.inf, 1e300]),
+)
+def test_any_changed_number_is_refused_or_still_true(folder, seed, place, value):  # noqa: F811
+    """One entry of one array replaced, everything hashed anew: no crash, and no false bound."""
+    case = Case(seed)
+    side = "upper" if seed % 2 else "lower"
+    tree = random_tree(case, missing=0.0 if seed % 2 else 0.3)
+    one = split_witness(case, case.full()) if seed % 2 else trial_witness(case, case.subset())
+    witness = forge.split(tree, [0] * tree.count(-1), [one])
+    names = sorted(name for name, array in witness.items() if array.size)
+    name = names[place % len(names)]
+    array = witness[name] = witness[name].copy()
+    real = array.dtype == np.float64
+    array[place % len(array)] = value if real or (math.isfinite(value) and abs(value) < 2**63) else -1
+    claim = "inf" if side == "upper" else "-inf"
+    verdict = check(forge.seal(folder / "a.cert", *forge.draft(case.model, (side, "split", claim, witness))))
+    if verdict.accepted:
+        bound = verdict.claims[0].proved
+        assert bound >= case.log_z - SLACK if side == "upper" else bound <= case.log_z + SLACK

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 import calipers as cal
+from calipers.cli.sample_files import write
 from calipers.exact import sampling
+from calipers.exact.sampler import sampler
 
 GOOD = "MARKOV\n3\n2 2 3\n2\n2 0 1\n2 1 2\n4 1 2 3 4\n6 1 0 2 3 1 1\n"
 NOTHING = "MARKOV\n2\n2 2\n1\n2 0 1\n4 0 0 0 0\n"
+
+
+def in_pieces(states):
+    """`sampler`, with so many states a call."""
+    return lambda method, model, limits: sampler(method, model, limits)._replace(at_once=states)
 
 
 def rows(text):
@@ -44,6 +51,17 @@ def test_a_csv_has_a_row_a_sample(run, tmp_path, uai):
     head, *body = rows(file.read_text())
     assert head == ["x0", "x1", "x2"]
     assert np.array_equal(np.array(body, int), cal.sample(cal.load(uai(GOOD)), 20, seed=0).states)
+
+
+def test_labels_head_the_columns(tmp_path):
+    pair = cal.Ising.from_arrays(np.array([[0, 1]]), labels=("a", ("b", 1)))
+    doc = {"samples": {}, "seed": 0, "model": {"source": "", "sha256": ""}, "log_z": {"lower": "-inf", "upper": 0.0}}
+    for name in ("it.csv", "it.npz"):
+        write(str(tmp_path / name), np.array([[0, 1]], np.int8), None, pair, doc)
+    assert rows((tmp_path / "it.csv").read_text()) == [["a", "('b', 1)"], ["0", "1"]]
+    with np.load(tmp_path / "it.npz") as held:
+        assert held["labels"].tolist() == ["a", "('b', 1)"]
+        assert held["log_z"].tolist() == [-math.inf, 0.0]
 
 
 def test_without_a_file_rows_go_to_stdout_and_words_to_stderr(run):
@@ -101,12 +119,12 @@ def test_the_most_probable(run, tmp_path, uai):
 def test_what_is_too_wide_is_refused_with_the_estimate(run, tmp_path):
     file = tmp_path / "no.npz"
     for words in (["-n", "5"], ["--most-probable", "2"]):
-        done = run("sample", "square:40x40", *words, "-o", str(file))
+        done = run("sample", "complete:70", *words, "-o", str(file))
         assert (done.code, done.out) == (3, "")
         assert "2^" in done.err
         assert done.err.count("\n") == 1
         assert not file.exists()
-    doc = run("sample", "square:40x40", "--json").json
+    doc = run("sample", "complete:70", "--json").json
     assert (doc["stopped"], doc["states"]) == ("refused", None)
     assert "2^" in doc["reasons"]["samples"]
 
@@ -148,7 +166,7 @@ def test_wrong_usage_is_one_line(run, words):
 
 
 def test_a_time_limit_keeps_what_was_drawn(run, monkeypatch):
-    monkeypatch.setattr(sampling, "_PIECE", 5)  # one sample between two looks at the clock
+    monkeypatch.setattr(sampling, "sampler", in_pieces(5))  # one sample between two looks at the clock
     done = run("sample", "chain:5", "-n", "1000000", "--time-limit", "0.1", "--json")
     count = done.json["samples"]["count"]
     assert (done.code, done.json["stopped"]) == (3, "time")
@@ -166,7 +184,7 @@ def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         yield from pieces
 
-    monkeypatch.setattr(sampling, "_PIECE", 100 * 36)
+    monkeypatch.setattr(sampling, "sampler", in_pieces(100 * 36))
     monkeypatch.setattr(sampling, "draws", two_then_stop)
     done = run("sample", "square:6x6", "-n", "100000", "-o", str(file))
     assert done.code == 130

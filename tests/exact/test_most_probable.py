@@ -1,5 +1,6 @@
 """The k best configurations against sorted enumeration: ties, zeros, free variables, evidence."""
 
+import json
 import math
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_a_degenerate_ground_state_is_counted():
     assert found.log_weights[count] < best - 1.0
 
 
+def test_the_lowest_levels_of_a_published_density_of_states(shared_data):
+    counts = json.loads((shared_data / "ising" / "dos_8.json").read_text())
+    levels = sorted((int(e), int(g)) for e, g in counts.items() if int(g))[:4]
+    found = cal.most_probable(cal.Ising.square((8, 8)), sum(g for _, g in levels))
+    assert found.log_weights.tolist() == [-float(e) for e, g in levels for _ in range(g)]
+    assert len(np.unique(found.states, axis=0)) == len(found)
+
+
 def test_the_best_of_a_long_chain_by_hand():
     chain = cal.Ising.chain(2000, field="gauss:1.0", coupling="gauss:1.0", periodic=False, seed=3)
     local = chain.fields[:, None] * [1.0, -1.0]
@@ -75,6 +84,6 @@ def test_impossible_models_have_no_best():
 
 def test_what_it_will_not_do():
     with pytest.raises(Refusal, match=r"2\^\d+"):
-        cal.most_probable(cal.Ising.square((40, 40)))
+        cal.most_probable(cal.Ising.complete(70))
     with pytest.raises(ValueError, match="k is 0"):
         cal.most_probable(cal.Ising.chain(3), 0)

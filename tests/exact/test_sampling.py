@@ -1,7 +1,9 @@
 """Exact samples: frequencies against enumeration, independence, streams, seeds, refusals."""
 
+import itertools
 import math
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,12 +17,17 @@ import calipers as cal
 from calipers import zoo
 from calipers.core.answer import Answer, Result
 from calipers.core.method import Refusal
-from calipers.exact import ancestral, query, sampling
+from calipers.exact import ancestral, ordering, query, sampling
 from calipers.exact.sampler import ExactSampler, sampler
 
 COUNT = 4000
 WORST = 5.5  # standard deviations, over some thousand frequencies: exceeded once in 10⁴ runs if all is well
 SMALL = [m for m in zoo.models() if np.prod(m.model.domains, dtype=float) <= 2**10 and m.log_z > -math.inf]
+
+
+def in_pieces(states):
+    """`sampler`, with so many states a call."""
+    return lambda method, model, limits: sampler(method, model, limits)._replace(at_once=states)
 
 
 def check_frequencies(model, states, listing):
@@ -43,6 +50,25 @@ def test_frequencies_of_the_zoo(example):
     assert (found.independent, found.effective_size, found.result) == (True, COUNT, Result.EXACT)
     assert found.answer.lower.value - 1e-9 <= example.log_z <= found.answer.upper.value + 1e-9
     check_frequencies(example.model, found.states, listed(example.model))
+
+
+@pytest.mark.parametrize("example", [m for m in SMALL if isinstance(m.model, cal.Ising)], ids=lambda m: m.name)
+def test_frequencies_of_the_zoo_by_transfer_matrix(example):
+    states = cal.sample(example.model, COUNT, seed=1, method=cal.TransferMatrix()).states
+    check_frequencies(example.model, states, listed(example.model))
+
+
+def test_planar_magnets_of_any_width():
+    wide = cal.Ising.square((40, 40), coupling="gauss:1.0", beta=0.8, periodic=False, seed=3)
+    found = cal.sample(wide, 12, seed=1)
+    assert (found.method, found.states.shape, found.states.dtype) == (repr(cal.Planar()), (12, 1600), np.int8)
+    assert np.array_equal(found.states[:5], cal.sample(wide, 5, seed=1).states)
+    small = cal.Ising.square((3, 4), coupling="gauss:1.0", beta=0.8, periodic=False, seed=3)
+    check_frequencies(small, cal.sample(small, COUNT, seed=1, method=cal.Planar()).states, listed(small))
+    mixed = small.factor_graph().condition({0: 1})
+    check_frequencies(mixed, cal.sample(mixed, COUNT, seed=1, method=cal.Planar()).states, listed(mixed))
+    with pytest.raises(Refusal, match="genus"):
+        cal.sample(cal.Ising.square((4, 4)), 1, seed=1, method=cal.Planar())
 
 
 @given(graph=factor_graphs(), seed=st.integers(0, 2**63 - 1))
@@ -78,9 +104,19 @@ def test_one_seed_is_one_stream_however_it_is_cut(monkeypatch):
     whole = cal.sample(magnet, 5000, seed=9).states
     assert np.array_equal(whole[:7], cal.sample(magnet, 7, seed=9).states)
     monkeypatch.setattr(ancestral, "_AT_ONCE", 1)
-    monkeypatch.setattr(sampling, "_PIECE", 16 * 100)
+    monkeypatch.setattr(sampling, "sampler", in_pieces(16 * 100))
     assert np.array_equal(whole, cal.sample(magnet, 5000, seed=9).states)
     assert not np.array_equal(whole, cal.sample(magnet, 5000, seed=10).states)
+
+
+def test_the_clock_has_no_say_in_the_samples(monkeypatch):
+    glass = cal.Ising.cubic((4, 4, 3), coupling="gauss:1.0", seed=2)
+    states = cal.sample(glass, 20, seed=1, method=cal.Elimination(order_seconds=0.0)).states
+    query._order.cache_clear()
+    ticks = itertools.count(0.0, 0.01)
+    monkeypatch.setattr(ordering, "time", SimpleNamespace(monotonic=lambda: next(ticks)))  # a slower machine
+    assert np.array_equal(states, cal.sample(glass, 20, seed=1, method=cal.Elimination(order_seconds=9.0)).states)
+    query._order.cache_clear()
 
 
 def test_a_seed_is_short_for_a_key():
@@ -108,18 +144,31 @@ def test_no_samples_and_no_sites():
         cal.sample(cal.Ising.chain(5), -1, seed=0)
 
 
+def test_the_transfer_matrix_takes_what_elimination_cannot_hold():
+    strip = cal.Ising.square((3, 4), coupling="gauss:1.0", field=0.2, beta=0.6, seed=3)
+    found = cal.sample(strip, COUNT, seed=1, method=cal.TransferMatrix())
+    check_frequencies(strip, found.states, listed(strip))
+    assert found.answer.value == pytest.approx(cal.log_z(strip, cal.Elimination()).value)
+    assert cal.sample(strip, 1, seed=1).method == "Elimination()"
+    wide = cal.Ising.square((14, 30), coupling="pm1", beta=0.3, periodic=False)
+    found = cal.sample(wide, 10, seed=1, memory=4e6)
+    assert found.method.startswith("TransferMatrix(")
+    assert found.states.shape == (10, 420)
+
+
 def test_refusals_say_why():
     with pytest.raises(Refusal, match=r"2\^\d+"):
-        cal.sample(cal.Ising.square((40, 40)), 1, seed=0)
+        cal.sample(cal.Ising.complete(70), 1, seed=0)
+    with pytest.raises(Refusal, match="1 allowed"):
+        cal.sample(cal.Ising.chain(100), 10**8, seed=0, memory=1e9)
     with pytest.raises(Refusal, match="MeanField"):
         cal.sample(cal.Ising.chain(5), 1, seed=0, method=cal.MeanField())
     with pytest.raises(Refusal, match=r"2\^1200"):  # beyond what float64 can count
         query._tree(np.full(300, 16), [tuple(range(300))], np.arange(300), cal.Limits(), 1.0)
 
 
-def test_a_deadline_leaves_whole_pieces(monkeypatch):
-    monkeypatch.setattr(sampling, "_PIECE", 10)
-    slow = ExactSampler(lambda count, rng: np.zeros((count, 2), np.int8), Answer())
+def test_a_deadline_leaves_whole_pieces():
+    slow = ExactSampler(lambda count, rng: np.zeros((count, 2), np.int8), Answer(), 10)
     rng = sampling.generator(seed=0)
     assert [len(p) for p in sampling.draws(slow, 2, 12, rng, time.monotonic() - 1)] == [5]
     assert [len(p) for p in sampling.draws(slow, 2, 12, rng, math.inf)] == [5, 5, 2]

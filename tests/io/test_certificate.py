@@ -283,3 +283,43 @@ def test_claims_that_contradict_each_other(tmp_path):
     certificate._replace(claims=(first._replace(claim="9.5"), last)).save(path)
     with pytest.raises(InputError, match="contradict"):
         resume(path, MAGNET)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("square:3x4,T=2.5", "closed_form"),
+        ("square:2x5,T=2.5", "closed_form"),
+        ("square:4x6,J=-1,T=2", "closed_form"),
+        ("complete:9,T=1,h=0.2", "closed_form"),
+        ("chain:12,T=1,h=0.3", "decomposition"),
+        ("chain:12,J=pm1,seed=2,T=1,open", "decomposition"),
+    ],
+)
+def test_closed_forms_are_certified(tmp_path, spec, kind):
+    answer = cal.log_z(cal.from_spec(spec), cal.ClosedForm())
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [(c.side, c.kind) for c in verdict.claims] == [("lower", kind), ("upper", kind)]
+    load(tmp_path / "a.cert").save(tmp_path / "b.cert")
+    assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
+
+
+def test_closed_forms_beyond_the_checker_leave_no_witness():
+    for model in (cal.from_spec("square:3x4,J=-1,T=2"), cal.from_spec("square:3x4,T=2.5").factor_graph()):
+        answer = cal.log_z(model, cal.ClosedForm())
+        assert answer.exact
+        with pytest.raises(ValueError, match="witness"):
+            _ = answer.certificate
+
+
+def test_planar_values_are_certified_by_elimination_where_that_is_possible(tmp_path):
+    answer = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar())
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [(c.kind, c.method) for c in verdict.claims] == [("decomposition", "Planar()")] * 2
+    wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar())
+    with pytest.raises(ValueError, match="witness"):
+        _ = wide.certificate

@@ -24,6 +24,7 @@ from calipers.models.reduction import Reduced, as_reduced
 
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
+_HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
 _MOST = 0.7  # of the time left, that exact work may take
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
 _HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
@@ -108,7 +109,7 @@ def _vast(model: Ising, limits: Limits) -> Plan:
 
 def _routes(model: AbstractDiscreteModel, reduced: Reduced, order: Order, limits: Limits) -> list[Route]:
     """Exact routes, cheapest first; what elimination does in a moment needs no other."""
-    along = elimination_route(reduced, order, limits) if _fits(order, limits) else None
+    along = elimination_route(reduced, order, limits) if order.log2_total < _HOPELESS else None
     if along is not None and _at_once(along, limits) and along.seconds < 0.1:
         return [along]
     found = model if isinstance(model, Ising) else reduced
@@ -123,10 +124,6 @@ def _affordable(routes: list[Route], limits: Limits, share: float = _MOST) -> bo
 
 def _at_once(route: Route, limits: Limits) -> bool:
     return route.seconds < min(_AT_ONCE, _SHARE * limits.seconds_left())
-
-
-def _fits(order: Order, limits: Limits) -> bool:
-    return 8.0 * 2.0 ** min(order.log2_largest - 1, 1000.0) < limits.memory and _seconds(order) < limits.seconds_left()
 
 
 def _seconds(order: Order) -> float:
@@ -149,10 +146,10 @@ def _solved(route: Route) -> Generator[Answer, None, str | None]:
 
 def _searched(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:
     """Looks longer for an order when a better one could make elimination affordable; then bounds."""
-    if situation.order.log2_largest <= 45:
+    if situation.order.log2_total < _HOPELESS:
         found = _order(situation.reduced, limits, 10.0, 0.1, seed=1)
         order = min(situation.order, found, key=lambda o: o.log2_total)
-        along = elimination_route(situation.reduced, order, limits) if _fits(order, limits) else None
+        along = elimination_route(situation.reduced, order, limits)
         if along is not None and _affordable([along], limits, 0.8) and (yield from _solved(along)) is None:
             return
         situation = situation._replace(order=order)

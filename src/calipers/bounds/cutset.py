@@ -8,6 +8,7 @@ entry, for every assignment; a kernel does many assignments in one call. **Fails
 """
 
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from calipers.exact.interaction import adjacency
 from calipers.exact.kernels import ULP, Program
 from calipers.models.factor_graph import FactorGraph
 
+_FLOOR = 0.05  # nats that any variable counts for, at least
+
 
 class Cutset(NamedTuple):
     """Variables to assign, first ones first, and the elimination order of the others."""
@@ -28,32 +31,44 @@ class Cutset(NamedTuple):
     order: np.ndarray
     log2_states: float  # log2 of the number of assignments
     log2_cells: float  # log2 of the table entries that one assignment costs
+    log2_mattering: float  # an estimate: log2 of the number of assignments that hold the mass
 
     @property
     def cost(self) -> float:
-        """log2 of the entries of all assignments together."""
-        return self.log2_states + self.log2_cells
+        """log2 of the entries of all assignments that matter."""
+        return self.log2_mattering + self.log2_cells
 
 
-def choose(model: FactorGraph, log2_size: float, tries: int = 24, seed: int = 0) -> Cutset:
-    """A cutset whose removal leaves tables of at most 2^log2_size entries: the cheapest of several greedy ones."""
+def choose(
+    model: FactorGraph, log2_size: float, entropy: np.ndarray, tries: int = 24, seconds: float = 2.0, seed: int = 0
+) -> Cutset:
+    """A cutset whose removal leaves tables of at most 2^log2_size entries: the cheapest of several greedy ones.
+
+    **Arguments:** `entropy`, an estimate for each variable, in nats: e to their sum is how many assignments matter.
+    """
+    until = time.monotonic() + seconds
     graph = adjacency(model.n, model.scopes, model.sizes)
     bits, random = bitset(graph.ptr, graph.nbr), np.random.default_rng(seed)
     best = None
     for attempt in range(tries):
-        price = np.ones(model.n) if attempt == 0 else 1.0 + random.random(model.n) * (0.1 if attempt % 2 else 1.0)
+        jitter = 1.0 + random.random(model.n) * (0.0, 0.1, 1.0)[attempt % 3 if attempt else 0]
+        price = (_FLOOR + entropy) * jitter if attempt % 4 != 1 else jitter
         order, kept = cutset(bits.copy(), graph.log2_sizes, price, log2_size + 1e-9)
-        found = _priced(model, order[kept:], order[:kept], graph.log2_sizes)
+        found = _priced(model, order[kept:], order[:kept], entropy)
         if best is None or found.cost < best.cost:
             best = found
+        if time.monotonic() > until:
+            break
     assert best is not None
     return best
 
 
-def _priced(model: FactorGraph, variables: np.ndarray, order: np.ndarray, log2_sizes: np.ndarray) -> Cutset:
+def _priced(model: FactorGraph, variables: np.ndarray, order: np.ndarray, entropy: np.ndarray) -> Cutset:
     tree = rest_tree(model, variables, order)
     first = variables[::-1]  # the most entangled one first
-    return Cutset(first, order, float(log2_sizes[variables].sum()), math.log2(max(tree.cells, 1.0)))
+    log2_states = float(np.log2(model.domains[variables]).sum())
+    mattering = float(entropy[variables].sum()) / math.log(2.0)
+    return Cutset(first, order, log2_states, math.log2(max(tree.cells, 1.0)), mattering)
 
 
 def rest_tree(model: FactorGraph, variables: np.ndarray, order: np.ndarray) -> BucketTree:

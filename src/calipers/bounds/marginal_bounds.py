@@ -5,8 +5,9 @@ model restricted to each state,
 
     e^{L_s} / (e^{L_s} + Σ_{t≠s} e^{U_t})  ≤  p(x_i = s)  ≤  e^{U_s} / (e^{U_s} + Σ_{t≠s} e^{L_t}),
 
-for the variables that are still widest, while time lasts. **Proves** both sides (computed: float64, widened by the
-rounding estimates). **Cost** one search, then two methods a state and variable. **Fails** never; a bound may be [0, 1].
+for the variables that are still widest, while time lasts. **Proves** both sides (docs/theorems.md, Theorem 10; computed
+in float64, widened by the rounding estimates). **Cost** one search, then two methods a state and variable. **Fails**
+never; a bound may be [0, 1].
 **Source** Leisink & Kappen, *Bound propagation* (JAIR 2003) for the ratio of brackets.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 from calipers.bounds.clamping import part_of
 from calipers.bounds.cutset import choose
 from calipers.bounds.frontier import Frontier
+from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.part_marginals import PartMarginals
 from calipers.bounds.search import unchanged_by_flips
@@ -77,10 +79,10 @@ def marginal_bounds(
     found = _exact(reduced, Limits(begun + 0.5 * time_limit, memory=memory, beliefs=True))
     if found is not None:
         return found
-    sides = _Sides(reduced)
+    sides, entropy = _Sides(reduced), entropies(beliefs(reduced))
     for part in components(reduced):
         share = 0.6 * limits.seconds_left() * len(part) / max(len(reduced.variables), 1)
-        _by_parts(reduced, part, sides, leaf_log2_size, upper, time.monotonic() + share, memory)
+        _by_parts(reduced, part, sides, entropy, leaf_log2_size, upper, time.monotonic() + share, memory)
     _by_states(reduced, sides, upper, lower, limits)
     return sides.lifted()
 
@@ -133,11 +135,18 @@ def _nothing() -> MarginalBounds:
 
 
 def _by_parts(
-    reduced: Reduced, part: np.ndarray, sides: _Sides, log2_size: int, upper: MiniBucket, until: float, memory: float
+    reduced: Reduced,
+    part: np.ndarray,
+    sides: _Sides,
+    entropy: np.ndarray,
+    log2_size: int,
+    upper: MiniBucket,
+    until: float,
+    memory: float,
 ) -> None:
     """A search over clamped parts of one component, until it is done or `until` has come."""
     model, ibound = part_of(reduced.model, part), 8 if upper.ibound is None else upper.ibound
-    cut = choose(model, log2_size)
+    cut = choose(model, log2_size, entropy[part])
     parts = PartMarginals(model, cut)
     if len(cut.variables) == 0:  # one part is all: exact
         value = float(parts.log_masses(np.zeros((1, 0)))[0][0])

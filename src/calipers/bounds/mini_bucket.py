@@ -68,6 +68,8 @@ class MiniBucket(AbstractMethod):
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         order = yield from self._tournament(reduced, plan)
+        if order is None:
+            return
         for ibound in self._sizes():
             tree = build_tree(reduced, order, ibound)
             if tree.bytes > plan.limits.memory:
@@ -79,8 +81,8 @@ class MiniBucket(AbstractMethod):
             if not tree.split:
                 return
 
-    def _tournament(self, reduced: Reduced, plan: Plan) -> Generator[Answer, None, np.ndarray]:
-        """The order that is best at small sizes; an answer whenever the bound moves on the way."""
+    def _tournament(self, reduced: Reduced, plan: Plan) -> Generator[Answer, None, np.ndarray | None]:
+        """The order that is best at small sizes, None if one was exact; an answer whenever the bound moves."""
         orders = list(candidates(reduced, self.orders, plan.limits))
         matches = tournament(reduced, orders, self.ibound, plan.limits)
         best = math.inf
@@ -89,9 +91,11 @@ class MiniBucket(AbstractMethod):
                 value, run = next(matches)
             except StopIteration as stop:
                 return stop.value
-            if value < best - 1e-7:
+            if value < best - 1e-7 or not run.tree.split:
                 best = value
                 yield self.answer(reduced, run, value, 3, plan)
+            if not run.tree.split or value == -math.inf:
+                return None
 
     def _sizes(self) -> Iterator[int]:
         """The i-bounds to climb."""
@@ -114,7 +118,7 @@ class MiniBucket(AbstractMethod):
         stats = {"ibound": ibound, "sweeps": sweep, "cells": tree.cells, "split": sum(len(g) > 1 for g in tree.groups)}
         if not tree.split or total == -math.inf:
             lower, upper = exact_sides(total, error, name, snapshot(reduced, run))
-            return Answer(lower, upper, value=total, result=Result.EXACT, stats=stats, plan=plan)
+            return Answer(lower, upper, value=total, stats=stats, plan=plan)
         upper = Side(outward(total, error, 1.0), Grounds.COMPUTED, method=name, witness=snapshot(reduced, run))
         return Answer(upper=upper, stats=stats, plan=plan)
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import entr
 
 from calipers.bounds.cover import covers, strengths
+from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.support import softened
 from calipers.bounds.trial import Trial
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
@@ -68,7 +69,8 @@ class Tangent(AbstractMethod):
             return
         best = -math.inf
         leaders: list[Trial] = []  # the best trial so far steers where the next ones are clamped
-        for trial, width, attempt in self._trials(reduced, leaders, random, plan.limits):
+        guide = beliefs(reduced) if has_zeros(reduced.model) else []
+        for trial, width, attempt in self._trials(reduced, leaders, guide, random, plan.limits):
             if trial is None:
                 yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
                 return
@@ -78,15 +80,20 @@ class Tangent(AbstractMethod):
                     yield self._answer(trial, value, error, width, plan)
 
     def _trials(
-        self, reduced: Reduced, leaders: list[Trial], random: np.random.Generator, limits: Limits
+        self,
+        reduced: Reduced,
+        leaders: list[Trial],
+        guide: list[np.ndarray],
+        random: np.random.Generator,
+        limits: Limits,
     ) -> Iterator[tuple[Trial | None, int, int]]:
         """Trials with their width and the number of the start; ever wider, then at the widest that fits, again."""
         hard, trial = has_zeros(reduced.model), None
-        width, step = self._first_width(reduced), 2 if self.width is None else 0
-        while True:
-            for attempt in range(self.starts):
+        width, step = self._first_width(reduced), 0 if self.width is not None else 4 if hard else 2
+        while True:  # clamping anew takes a while, so that with zeros widths grow fast, with one start each
+            for attempt in range(1 if hard and step else self.starts):
                 if hard or attempt == 0:
-                    trial = self._trial(reduced, leaders[0] if leaders else None, width, random)
+                    trial = self._trial(reduced, leaders[0] if leaders else None, guide, width, random)
                     if trial is not None and self.width is None and not _fits(trial, limits):
                         break
                 yield trial, width, attempt
@@ -106,13 +113,20 @@ class Tangent(AbstractMethod):
         """Room for pairs of the largest variables."""
         return math.ceil(2 * math.log2(max(reduced.model.sizes, default=2))) if self.width is None else self.width
 
-    def _trial(self, reduced: Reduced, leader: Trial | None, width: int, random: np.random.Generator) -> Trial | None:
+    def _trial(
+        self,
+        reduced: Reduced,
+        leader: Trial | None,
+        guide: list[np.ndarray],
+        width: int,
+        random: np.random.Generator,
+    ) -> Trial | None:
         """The blocks at this width, on a support that no crossing factor forbids; None if nothing is feasible."""
         cells = 2.0**width
         if not has_zeros(reduced.model):
             model = reduced.model
             return Trial(reduced, covers(model.domains, model.scopes, cells, strengths(model.tables))[0].orders)
-        modes, cost = _steer(leader, reduced, random)
+        modes, cost = _steer(leader, guide, reduced, random)
         point = feasible(reduced.model, phases=modes, seed=int(random.integers(1 << 31)))
         if point is None:
             return None
@@ -174,12 +188,17 @@ def _fits(trial: Trial, limits: Limits) -> bool:
     return trial.bytes < limits.memory and 12 * trial.cells * SECONDS_PER_LOG_CELL < limits.seconds_left()
 
 
-def _steer(leader: Trial | None, reduced: Reduced, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:
-    """From the best trial so far: the states to prefer, and how much each original variable would lose by a clamp."""
-    cost = 0.3 + 0.3 * random.random(len(reduced.states))
+def _steer(
+    leader: Trial | None, guide: list[np.ndarray], reduced: Reduced, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The states to prefer, and how much each original variable would lose by a clamp: belief propagation's word, and
+    that of the best trial so far.
+    """
+    cost = 0.1 + 0.1 * random.random(len(reduced.states))
+    cost[reduced.variables] += entropies(guide)
+    modes = np.array([int(np.argmax(b)) for b in guide], np.int64)
     if leader is None:
-        return None, cost
-    modes = np.zeros(reduced.model.n, np.int64)
+        return modes, cost
     inner = {int(v): m for v, m in zip(leader.reduced.variables, leader.marginals(), strict=True)}
     for i, v in enumerate(reduced.variables.tolist()):
         kept, marginal = leader.reduced.states[v], inner.get(v, np.ones(1))

@@ -33,6 +33,7 @@ def compare(
     beta: opt.Beta = None,
     temperature: opt.Temperature = None,
     evidence: opt.Evidence = None,
+    delta: opt.Delta = 0.0,
     json: opt.Json = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
@@ -50,7 +51,7 @@ def compare(
         about = out.describe_model(model, found)
         if not json:
             print(_ROW.format("method", "lower", "", "value", "upper", "", "seconds", "").rstrip())
-        for row, answer in _rows(found, time_limit, memory, seed, interrupts):
+        for row, answer in _rows(found, time_limit, delta, memory, seed, interrupts):
             rows.append(row)
             best = answer if best is None else best & answer
             if not json:
@@ -63,14 +64,14 @@ def compare(
 
 
 def _rows(
-    model: Any, seconds: float, memory: float | None, seed: int, interrupts: Interrupts
+    model: Any, seconds: float, delta: float, memory: float | None, seed: int, interrupts: Interrupts
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """A row and an answer a method; the interrupted one is the last."""
     for name in METHODS:
         if name == "Auto":  # it runs the others
             continue
         method, start = parse_method(name), time.monotonic()
-        limits = make_limits(deadline=start + seconds, memory=memory)
+        limits = make_limits(deadline=start + seconds, delta=delta, memory=memory)
         found = search(model, method, limits, seed=seed, interrupts=interrupts)
         said = found.answer.to_dict()
         yield (

@@ -112,8 +112,8 @@ class GapLog:
         from rich.spinner import Spinner
 
         clock = f"{time.monotonic() - self.started:.0f} s of {self.limit:g} s"
-        bracket = "" if self.answer is None else f"   {self.answer}"
-        return Spinner("dots", text=f"{clock}{bracket}   Ctrl-C keeps the bracket")
+        text = "Ctrl-C keeps the bracket" if self.answer is None else str(self.answer)  # both would not fit 80 columns
+        return Spinner("dots", text=f"{clock}   {text}")
 
     def _print(self, line: str) -> None:
         if self.live is None:

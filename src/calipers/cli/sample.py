@@ -28,7 +28,7 @@ a model that is too wide for that is refused, with the estimate. Exit codes: 0 d
 limit came first (the samples so far are written); 130 interrupted (likewise); 2 usage; 5 bad input
 file; 1 internal error."""
 
-_COUNT, _METHOD = 1000, "elimination"
+_COUNT, _METHOD = 1000, "auto"
 
 
 class Job(NamedTuple):
@@ -68,7 +68,7 @@ def sample(
         int | None,
         typer.Option(metavar="K", help="The K configurations of the largest weight, instead of samples.", min=1),
     ] = None,
-    method: Annotated[str, typer.Option(help="An exact engine that draws samples.")] = _METHOD,
+    method: Annotated[str, typer.Option(help="auto, or an exact engine that draws samples.")] = _METHOD,
     time_limit: opt.TimeLimit = 60.0,
     beta: opt.Beta = None,
     temperature: opt.Temperature = None,
@@ -97,7 +97,8 @@ def sample(
             found = load_model(model, evidence, factor, interrupts)
             about = out.describe_model(model, found)
             limits = make_limits(deadline=started + time_limit, memory=memory)
-            job = Job(samples or _COUNT, most_probable, parse_method(method), limits, seed)
+            chosen = None if method == _METHOD else parse_method(method)
+            job = Job(samples or _COUNT, most_probable, chosen, limits, seed)
             drawn = (_sample if most_probable is None else _best)(job, found, interrupts)
         drawn = drawn or Drawn(None, {}, None, "interrupted", "interrupted before there was anything")
         doc = out.document(about, drawn.answer, stopped=drawn.stopped, reasons={}, started=started, seed=seed)
@@ -112,10 +113,11 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
 
     from calipers.core.method import Refusal
     from calipers.exact.query import Impossible
-    from calipers.exact.sampling import draws, generator, sampler, state_type
+    from calipers.exact.sampling import ENGINES, check_room, choose, draws, generator, state_type
 
     try:
-        found = sampler(job.method, model, job.limits)
+        check_room(model, job.wanted, job.limits)
+        method, found = choose(model, job.limits, ENGINES if job.method is None else (job.method,))
     except Refusal as refusal:
         return Drawn(None, {}, None, "refused", str(refusal))
     except Impossible as nothing:
@@ -125,14 +127,9 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
         for part in draws(found, model.n, job.wanted, generator(seed=job.seed), job.limits.deadline):
             parts.append(part)
     states = np.concatenate(parts)
-    short = "interrupted" if interrupts.asked else "time"
-    about = {
-        "count": len(states),
-        "independent": True,
-        "effective_size": float(len(states)),
-        "method": repr(job.method),
-    }
-    return Drawn(states, about, found.answer, "exact" if len(states) == job.wanted else short)
+    count, short = len(states), "interrupted" if interrupts.asked else "time"
+    about = {"count": count, "independent": True, "effective_size": float(count), "method": repr(method)}
+    return Drawn(states, about, found.answer, "exact" if count == job.wanted else short)
 
 
 def _best(job: Job, model: Any, interrupts: Interrupts) -> Drawn:

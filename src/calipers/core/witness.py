@@ -6,7 +6,8 @@ propagated zeros, clamping). What a witness does not say, a checker recomputes. 
     Decomposition  upper, and both when no bucket is split     Theorems 2, 3    weighted mini-buckets
     Tangent        lower                                       Theorem 1        independent blocks
     Bethe          lower, binary log-supermodular models       Theorem 6        blocks, joined by pseudo-marginals
-    Split          either, as its parts                        Theorem 5        a decision tree over the other kinds
+    Split          either, as its parts                        Theorem 5        a decision tree over the kinds above
+    Formula        both, of an Ising model without evidence    Theorem 7        a formula for a uniform magnet
 """
 
 from typing import NamedTuple
@@ -108,4 +109,13 @@ class Split(NamedTuple):
     witnesses: tuple[Decomposition | Tangent | Bethe, ...]
 
 
-Witness = Decomposition | Tangent | Bethe | Split
+class Formula(NamedTuple):
+    """A closed form: `form` "complete" (every pair bound alike, every field alike) or "torus" (no field, one coupling
+    along each axis), for which `sites`, shape (m, n), arranges the sites in rows; None for the former.
+    """
+
+    form: str
+    sites: np.ndarray | None = None
+
+
+Witness = Decomposition | Tangent | Bethe | Split | Formula

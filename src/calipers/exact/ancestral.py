@@ -2,10 +2,10 @@
 
     x_b ~ p(x_b | rest_b),   b = last eliminated … first eliminated
 
-**Proves** that every configuration comes with its probability under the model, up to the rounding of float64 (about
-2⁻⁵³ a conditional probability); draws are independent. **Cost** one forward pass and one visit of each joint entry to
-tabulate the conditional distribution functions; then, a sample, as many steps as the buckets have variables in scope,
-some nanoseconds each, and one uniform a bucket. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
+**Proves** that every configuration comes with its probability under the model, up to rounding (each conditional
+probability to within 2⁻⁵³ times the size of the logs); draws are independent. **Cost** one forward pass and one visit
+of each joint entry to tabulate the conditional distribution functions; then, a sample, one uniform a bucket and some
+nanoseconds for each variable in its scope. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
 "forward filtering, backward sampling" for chains (Carter & Kohn 1994); ancestral sampling in directed models.
 """
 
@@ -28,8 +28,11 @@ _BLOCK = 1024  # samples whose indices stay in the nearest cache
 
 @sampler.register
 def elimination_sampler(method: Elimination, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
-    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`."""
-    layout = lay_out(model, (), limits, order_seconds=method.order_seconds, copies=3.0)
+    """The sampler of an elimination. Raises `Refusal` with the estimate, or `Impossible`.
+
+    The order is found by a search of fixed length, not in `method.order_seconds`: with it go the samples of a seed.
+    """
+    layout = lay_out(model, (), limits, copies=3.0)
     run = layout.run()
     value = float(np.sum(run.shed)) + layout.log_constant
     lower, upper = exact_sides(value, run.error + layout.reduced.error + ULP * abs(value), repr(method))

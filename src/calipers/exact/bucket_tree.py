@@ -9,6 +9,7 @@ number of joint entries, times the items in a bucket. Memory: the messages (twic
 the proofs.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -57,7 +58,6 @@ class BucketTree:
         self.cells = float(cells.sum())
         self.keep = keep
         self.joint_cells = cells
-        self._rounding_coefficients()
         self._program: Program | None = None
         self._layout()
 
@@ -100,17 +100,16 @@ class BucketTree:
             np.asarray(sizes, np.int64), list(scopes), groups, keep, math.inf if max_cells is None else max_cells
         )
 
-    def _rounding_coefficients(self) -> None:
-        """How many roundings each table, message and shift meets: (items in its bucket + 6), once per bucket."""
-        self.table_rounds = np.zeros(len(self.scopes))
-        self.message_rounds = np.zeros(len(self.buckets))
-        self.shift_rounds = 0.0
+    @functools.cached_property
+    def rounds(self) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """How many roundings each table, message and shift meets, items in its bucket + 7 each; and each power sum."""
+        tables, messages, shifts = np.zeros(len(self.scopes)), np.zeros(len(self.buckets)), 0.0
         for bucket in self.buckets:
             rounds = len(bucket.tables) + len(bucket.children) + 7
-            self.table_rounds[list(bucket.tables)] = rounds
-            self.message_rounds[list(bucket.children)] = rounds
-            self.shift_rounds += rounds
-        self.own_rounds = float(sum(int(self.sizes[b.variable]) + 8 for b in self.buckets))
+            tables[list(bucket.tables)] = rounds
+            messages[list(bucket.children)] = rounds
+            shifts += rounds
+        return tables, messages, shifts, float(sum(int(self.sizes[b.variable]) + 8 for b in self.buckets))
 
     def _layout(self) -> None:
         """Where each table, shift and message lies in the arena."""
@@ -222,10 +221,10 @@ class Run:
         return [self.arena[at : at + math.prod(shape)].reshape(shape).copy() for at, shape in places]
 
     def _rounding(self, value: float) -> float:
-        """Rounding estimate of Φ: ulp × what `BucketTree._rounding_coefficients` counts × the size of each item."""
-        tree = self.tree
-        total = float(tree.table_rounds @ self._table_sizes()) + float(tree.message_rounds @ self.size)
-        total += tree.shift_rounds * float(np.abs(self.shifts).max(initial=0.0)) + tree.own_rounds
+        """Rounding estimate of Φ: ulp × what `BucketTree.rounds` counts × the size of each item."""
+        tables, messages, shifts, own = self.tree.rounds
+        total = float(tables @ self._table_sizes()) + float(messages @ self.size)
+        total += shifts * float(np.abs(self.shifts).max(initial=0.0)) + own
         total += float(np.abs(self.shed).sum()) + abs(value)
         return ULP * total if math.isfinite(total) else 0.0
 

@@ -12,20 +12,25 @@ everything else, with the reason. **Source** Ising 1925; Curie & Weiss; Kaufman 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.core.witness import Formula
+from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
+from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.transfer_matrix import as_magnet
+from calipers.exact.transfer_matrix import as_magnet, recognition_error
 from calipers.models.edges import canonical
+from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
 
 ULP = 2.0**-53
@@ -57,19 +62,21 @@ class ClosedForm(AbstractMethod):
         """Recognises the model, and refuses when it cannot."""
         found = as_magnet(model)
         magnet = _Magnet(found.edges, found.beta * found.couplings, found.beta * found.fields)
-        for name, formula in ((_TREE, _loops), (_RING, _ring), (_COMPLETE, _complete), (_TORUS, _torus)):
+        shape = _torus_shape(magnet)
+        torus = partial(_torus, shape=shape)
+        for name, formula in ((_TREE, _loops), (_RING, _ring), (_COMPLETE, _complete), (_TORUS, torus)):
             value = formula(magnet)
             if value is not None:
-                text = f"Closed form of {magnet.n} spins: {name}."
-                return Plan(text, (name, *value, found.beta * found.offset), cells=float(magnet.n), limits=limits)
+                text, structure = f"Closed form of {magnet.n} spins: {name}.", (name, *value, found.beta * found.offset)
+                return Plan(text, (*structure, shape), cells=float(magnet.n), limits=limits)
         raise Refusal(f"no closed form is known: this is neither of {_TREE}; {_RING}; {_COMPLETE}; {_TORUS}, no field")
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer, without marginals."""
-        name, value, error, constant = plan.structure
+        name, value, error, constant, shape = plan.structure
         value -= constant
-        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant))
-        lower, upper = exact_sides(value, error, repr(self))
+        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant)) + recognition_error(model)
+        lower, upper = exact_sides(value, error, repr(self), _witness(model, name, shape))
         yield Answer(lower, upper, value=value, result=Result.EXACT, stats={"formula": name}, plan=plan)
 
 
@@ -145,20 +152,8 @@ def _ring(magnet: _Magnet) -> tuple[float, float] | None:
     if not whole or connected_components(graph, directed=False)[0] > 1:
         return None
     K, h = float(magnet.couplings[0]), float(magnet.fields[0])
-    power = _log_power(np.array([[K + h, -K], [-K, K - h]]), e)
-    ends = np.zeros(2) if e == n else np.array([h, -h]) / 2.0
-    value = np.logaddexp(*np.diag(power)) if e == n else logsumexp(power + ends[:, None] + ends)
-    return float(value), ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(float(value)))
-
-
-def _log_power(log_matrix: np.ndarray, n: int) -> np.ndarray:
-    """log of the n-th power of a positive matrix, by squaring in log space: sums of positive terms only."""
-    result, square = np.array([[0.0, -np.inf], [-np.inf, 0.0]]), log_matrix
-    while n:
-        if n & 1:
-            result = logsumexp(result[:, :, None] + square[None], axis=1)
-        square, n = logsumexp(square[:, :, None] + square[None], axis=1), n >> 1
-    return result
+    value = chain_log_z(n, 1.0, K, h, periodic=e == n)
+    return value, ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(value))
 
 
 def _complete(magnet: _Magnet) -> tuple[float, float] | None:
@@ -166,26 +161,27 @@ def _complete(magnet: _Magnet) -> tuple[float, float] | None:
     n = magnet.n
     if 2 * len(magnet.edges) != n * (n - 1) or not (_uniform(magnet.couplings) and _uniform(magnet.fields)):
         return None
-    K, h, up = float(magnet.couplings[0]), float(magnet.fields[0]), np.arange(n + 1)
-    M = 2.0 * up - n
-    count = gammaln(n + 1) - gammaln(up + 1) - gammaln(n - up + 1)
-    terms = count + 0.5 * K * (M**2 - n) + h * M
-    value = float(logsumexp(terms))
+    K, h = float(magnet.couplings[0]), float(magnet.fields[0])
+    value = curie_weiss_log_z(n, 1.0, K * n, h)
     size = 4.0 * float(gammaln(n + 1)) + abs(K) * n * (n + 1.0) + 2.0 * abs(h) * n + n + 1.0
     return value, ULP * (8.0 * size + 4.0 * abs(value))
 
 
-def _torus(magnet: _Magnet) -> tuple[float, float] | None:
-    """A square lattice in the order of `lattices.bonds`, one coupling along each axis."""
+def _torus_shape(magnet: _Magnet) -> tuple[int, int] | None:
+    """The sides of a square lattice without field, in the order of `lattices.bonds`, one coupling along each axis."""
     if magnet.fields.any():
         return None
     row = np.concatenate([magnet.edges[magnet.edges[:, 0] == 0, 1], magnet.edges[magnet.edges[:, 1] == 0, 0]])
     for side in sorted(set(row.tolist())):
-        if side > 1 and magnet.n % side == 0:
-            found = _axis_couplings(magnet, (magnet.n // side, side))
-            if found is not None:
-                return _kaufman((magnet.n // side, side), *found)
+        shape = (magnet.n // side, side) if side > 1 else (0, 0)
+        if magnet.n == shape[0] * shape[1] and _axis_couplings(magnet, shape) is not None:
+            return shape
     return None
+
+
+def _torus(magnet: _Magnet, shape: tuple[int, int] | None) -> tuple[float, float] | None:
+    found = None if shape is None else _axis_couplings(magnet, shape)
+    return None if shape is None or found is None else _kaufman(shape, *found)
 
 
 def _axis_couplings(magnet: _Magnet, shape: tuple[int, int]) -> tuple[float, float] | None:
@@ -206,3 +202,21 @@ def _kaufman(shape: tuple[int, int], x: float, y: float) -> tuple[float, float] 
         return None  # both twists: the four products cancel
     value, n = torus_log_z(shape, 1.0, (x, y)), shape[0] * shape[1]
     return value, ULP * (16.0 * n * (abs(x) + abs(y) + 2.0) + 8.0 * abs(value) + 64.0)
+
+
+def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | None) -> Callable[[], Any] | None:
+    """What writes a certificate: elimination for trees and rings, the formula for the others if the model is an Ising.
+
+    None where the checker has no formula: a factor graph that is a magnet only up to rounding, a frustrated torus.
+    """
+    if name in (_TREE, _RING):
+        return lambda: checkable(model)
+    if not isinstance(model, Ising):
+        return None
+    if name == _COMPLETE:
+        return lambda: Formula("complete")
+    assert shape is not None
+    found = _axis_couplings(_Magnet(model.edges, model.couplings, model.fields), shape)
+    if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
+        return None
+    return lambda: Formula("torus", np.arange(model.n).reshape(shape))

@@ -111,7 +111,8 @@ class Counter:
         for k in range(count):
             middle, end = int(self._ends[2 * k]), int(self._ends[2 * k + 1])
             part = self._out[start:end].copy()
-            found.append((part.tobytes() + middle.to_bytes(4, "little")[:0] + b"|%d" % (middle - start), part[: middle - start]))
+            key = (middle - start).to_bytes(4, "little") + part.tobytes()
+            found.append((key, part[: middle - start]))
             start = end
         return total, found
 

@@ -23,16 +23,25 @@ from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
 from calipers.exact.product import ProductRun
-from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, slices
+from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, sampled_cells, slices
 from calipers.models.reduction import Reduced, as_reduced
 
 SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
+SECONDS_PER_BYTE = 1e-9  # of the largest message: memory that the system has to hand over first
+_DEAR = 10.0  # times the search: elimination that is worth a longer one
+_CENTURY = 3e9  # seconds: nobody waits longer, even without a limit
+_FAR = 1000.0  # times the time left: what no better order brings near
+_WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
+_CACHE = 6.4e7  # bytes of such a slice
+_CHECKED_LARGEST, _CHECKED_TOTAL = 22.0, 27.0  # log2 of entries that a checker goes through in some minutes
+_HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 
 
 class Elimination(AbstractMethod):
     """Exact log Z by bucket elimination; where memory is short, in slices (marginals: never in slices).
 
-    **Arguments:** `order_seconds`, how long to look for a good elimination order.
+    **Arguments:** `order_seconds`, how long to look for a good elimination order; ten times as long, but at most a
+    tenth of the time, where elimination itself would take longer still.
 
     **Proves** both sides exactly. **Raises** `Refusal` with the estimate when too large for the limits.
     """
@@ -44,8 +53,13 @@ class Elimination(AbstractMethod):
         """Finds an order and lays out the tables; refuses what does not fit."""
         reduced = as_reduced(model)
         sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
-        seconds = min(self.order_seconds, 0.3 * limits.seconds_left())
-        return plan_order(reduced, best_order(sizes, scopes, seconds=seconds).order, limits)
+        found = best_order(sizes, scopes, seconds=min(self.order_seconds, 0.3 * limits.seconds_left()))
+        work = 2.0 ** min(found.log2_total, 1000.0) * SECONDS_PER_CELL
+        if _DEAR * self.order_seconds < work < _FAR * min(limits.seconds_left(), _CENTURY):
+            seconds = min(_DEAR * self.order_seconds, 0.1 * limits.seconds_left())
+            again = best_order(sizes, scopes, seconds=seconds, seed=1)
+            found = min(found, again, key=lambda order: order.log2_total)
+        return plan_order(reduced, found.order, limits)
 
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer; in slices, the lower bound so far after each of them, then the exact one."""
@@ -104,13 +118,19 @@ class Elimination(AbstractMethod):
 
 
 def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
-    """The plan of an elimination along `order`, in slices if memory is short; refuses when that would not do."""
+    """The plan of an elimination along `order`, in slices if memory is short or zeros make slices cheaper.
+
+    **Raises:** `Refusal` when time or memory would not do.
+    """
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     cost = order_cost(sizes, scopes + probes, order)
-    a_cell = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL
-    seconds, left = 2.0**cost.log2_total * a_cell, limits.seconds_left()
+    cells, left = 2.0 ** min(cost.log2_total, 1000.0), min(limits.seconds_left(), _CENTURY)
+    seconds = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL * cells
+    seconds += SECONDS_PER_BYTE * min(8.0 * 2.0 ** min(cost.log2_largest, 1000.0), limits.memory)
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
+    if not limits.beliefs and (found := _cheaper(reduced, order, cells, limits)):
+        return _plan_slices(reduced, found[0], limits, largest, "because of zeros", found[1])
     if seconds > left:
         raise Refusal(f"elimination would not finish in time: {largest}, {left:.3g} s left")
     if 8.0 * 2.0 ** (cost.log2_largest - 1) <= limits.memory:
@@ -118,33 +138,40 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
         if tree.bytes <= limits.memory:
             text = f"Eliminate {len(sizes)} variables exactly: {largest}, {tree.bytes / 1e6:.3g} MB."
             return Plan(text, (reduced, tree, probes, None), tree.log2_size, tree.cells, tree.bytes, limits, seconds)
-    if limits.beliefs:
-        raise Refusal(f"marginals need too much memory: {largest}, {limits.memory / 1e9:.3g} GB allowed")
-    return _plan_slices(reduced, order, limits, largest)
-
-
-def _plan_slices(reduced: Reduced, order: np.ndarray, limits: Limits, largest: str) -> Plan:
-    """The plan of an elimination in slices."""
-    sizes, scopes, left = reduced.model.domains, list(reduced.model.scopes), limits.seconds_left()
-    sliced = choose(sizes, scopes, order, limits.memory, left / SECONDS_PER_CELL)
     allowed = f"{limits.memory / 1e9:.3g} GB"
+    if limits.beliefs:
+        raise Refusal(f"marginals need too much memory: {largest}, {allowed} allowed")
+    sliced = choose(sizes, scopes, order, limits.memory, left / SECONDS_PER_CELL)
     if sliced is None:
         raise Refusal(f"elimination needs too much memory: {largest}, {allowed} allowed, and slices too much time")
+    return _plan_slices(reduced, sliced, limits, largest, f"to fit {allowed}", sliced.cells)
+
+
+def _cheaper(reduced: Reduced, order: np.ndarray, cells: float, limits: Limits) -> tuple[Slices, float] | None:
+    """Slices that fit the cache and, as a sample says, take half the work or less thanks to zeros; and that work."""
+    hard = any(np.isneginf(t).any() for t in reduced.model.tables)
+    if not hard or not _WORTH_SLICING < cells < _HOPELESS:
+        return None
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    cut = choose(sizes, scopes, order, min(limits.memory, _CACHE), 8.0 * cells)
+    expected = math.inf if cut is None else sampled_cells(reduced, cut)
+    affordable = expected < 0.5 * min(cells, limits.seconds_left() / SECONDS_PER_CELL)
+    return (cut, expected) if cut is not None and affordable else None
+
+
+def _plan_slices(
+    reduced: Reduced, sliced: Slices, limits: Limits, largest: str, why: str, cells: float
+) -> Plan:  # fmt: skip
+    """The plan of an elimination in slices, of so many joint entries in all."""
+    sizes, scopes, each = reduced.model.domains, list(reduced.model.scopes), sliced.tree
     tree = BucketTree.build(sizes, scopes, np.concatenate([sliced.order, sliced.fixed]).astype(np.int64), keep=False)
     text = (
-        f"Eliminate {len(sizes)} variables exactly, in {sliced.number} slices to fit {allowed} ({largest}, in one "
-        f"piece): 2^{sliced.tree.log2_size:.1f} entries and {sliced.tree.bytes / 1e6:.3g} MB a slice, "
-        f"about {sliced.cells * SECONDS_PER_CELL:.2g} s in all, less where zeros rule slices out."
+        f"Eliminate {len(sizes)} variables exactly, in {sliced.number} slices {why} (in one piece: {largest}): at most "
+        f"2^{each.log2_size:.1f} entries and {each.bytes / 1e6:.3g} MB a slice, about {cells * SECONDS_PER_CELL:.2g} s "
+        + ("in all." if cells == sliced.cells else "in all, by a sample of the slices.")
     )
-    return Plan(
-        text,
-        (reduced, tree, [], sliced),
-        sliced.tree.log2_size,
-        sliced.cells,
-        sliced.tree.bytes,
-        limits,
-        sliced.cells * SECONDS_PER_CELL,
-    )
+    seconds = cells * SECONDS_PER_CELL
+    return Plan(text, (reduced, tree, [], sliced), each.log2_size, cells, each.bytes, limits, seconds)
 
 
 def _impossible(method: str, plan: Plan) -> Answer:
@@ -188,6 +215,16 @@ def elimination_witness(reduced: Reduced, tree: BucketTree) -> Decomposition:
     """Whole buckets along the order, in the original model's variables and factor numbers."""
     members = (*reduced.members, *(() for _ in range(len(tree.scopes) - len(reduced.members))))
     return Decomposition(reduced.states, tuple(_buckets(reduced, tree, members, tree.weights())))
+
+
+def checkable(model: AbstractDiscreteModel | Reduced) -> Decomposition | None:
+    """The witness of an exact value that another engine has computed, if a checker can repeat it by elimination."""
+    reduced = as_reduced(model)
+    sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
+    order = best_order(sizes, scopes, seconds=1.0)
+    if order.log2_largest > _CHECKED_LARGEST or order.log2_total > _CHECKED_TOTAL:
+        return None
+    return elimination_witness(reduced, BucketTree.build(sizes, scopes, order.order, keep=False))
 
 
 def _buckets(reduced: Reduced, tree: BucketTree, members: tuple, weights: np.ndarray) -> Iterator[Bucket]:

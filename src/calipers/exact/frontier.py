@@ -12,6 +12,7 @@ pathwidth (1998).
 
 import heapq
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from scipy.sparse import coo_array
 from calipers.exact import graph_sweeps
 from calipers.models.lattices import Lattice
 
+CLAMPED_ORDERS, MOST_CLAMPED, MOST_FREE = 3, 40, 64  # orders tried with clamped sites; clamped sites; bits worth a look
 MOST_NEAR = 4  # neighbours one step may multiply by: tables of 2^4 factors
 
 
@@ -73,19 +75,31 @@ def frontier_bits(n: int, edges: np.ndarray, order: np.ndarray) -> tuple[np.ndar
 def best_sweep(n: int, edges: np.ndarray, lattice: Lattice | None, most_bits: int, free: bool) -> Sweep:
     """The cheapest sweep found, with sites clamped until no vector has more than `most_bits` bits.
 
+    **Returns:** the sweep; one of infinite `cells` and no steps, when more than `MOST_CLAMPED` sites would be clamped.
+
     **Arguments:** `free`, whether the first clamped site costs nothing, as the global flip makes it when there is no
     field; then one is clamped wherever that helps.
     """
-    choices: list[tuple[float, int, int, np.ndarray, tuple[int, ...]]] = []
-    for order in orders(n, edges, lattice):
-        kept, clamped = clamp(n, edges, order, most_bits, free)
-        bits = frontier_bits(n, edges, kept)[0]
-        passes = 2.0 ** min(max(0, len(clamped) - free), 900)
-        price = passes * float(np.exp2(bits.astype(float)).sum())
-        choices.append((price, int(bits.max(initial=0)), len(choices), kept, clamped))
-    cost, _, _, kept, clamped = min(choices, key=lambda c: c[:3])
+    plain = [(_log2_cells(frontier_bits(n, edges, order)[0]), order) for order in orders(n, edges, lattice)]
+    cheap = sorted(range(len(plain)), key=lambda k: (plain[k][0], k))[:CLAMPED_ORDERS]
+    choices: list[tuple[float, int, np.ndarray, tuple[int, ...]]] = []
+    for k in cheap:
+        found = clamp(n, edges, plain[k][1], most_bits, free)
+        if found is not None:
+            kept, clamped = found
+            log2 = _log2_cells(frontier_bits(n, edges, kept)[0]) + max(0, len(clamped) - free)
+            choices.append((log2, k, kept, clamped))
+    if not choices:
+        return Sweep([], (), plain[cheap[0]][1], int(frontier_bits(n, edges, plain[cheap[0]][1])[0].max()), math.inf)
+    _, _, kept, clamped = min(choices, key=lambda c: c[:2])
     steps = list(lay_out(n, edges, kept))
-    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), float(cost))
+    cells = 2.0 ** max(0, len(clamped) - free) * math.fsum(2.0**s.bits for s in steps)
+    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), cells)
+
+
+def _log2_cells(bits: np.ndarray) -> float:
+    """log2 Σ 2^bits."""
+    return float(np.logaddexp2.reduce(bits.astype(float))) if len(bits) else -math.inf
 
 
 def orders(n: int, edges: np.ndarray, lattice: Lattice | None) -> Iterator[np.ndarray]:
@@ -124,13 +138,18 @@ def _graph_orders(n: int, edges: np.ndarray) -> Iterator[np.ndarray]:
 
 def clamp(
     n: int, edges: np.ndarray, order: np.ndarray, most_bits: int, free: bool
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Leaves out sites, the longest in the frontier first, until it fits `most_bits`; the order left, and the sites."""
+) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """Leaves out sites, the longest in the frontier first, until it fits `most_bits`.
+
+    **Returns:** the order left, and the sites; None when they are too many.
+    """
     order, clamped = _clamp_free(n, edges, order) if free else (order, [])
     while True:
         bits, _, last = frontier_bits(n, edges, order)
         if bits.max(initial=0) <= most_bits:
             return order, tuple(clamped)
+        if len(clamped) >= MOST_CLAMPED:
+            return None
         inside = _at_peak(bits, last)
         worst = int(inside[np.argmax(last[inside] - inside)])
         clamped.append(int(order[worst]))
@@ -146,10 +165,11 @@ def _at_peak(bits: np.ndarray, last: np.ndarray) -> np.ndarray:
 def _clamp_free(n: int, edges: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Leaves out the site that shortens the vectors most, if one makes the longest of them shorter."""
     bits, _, last = frontier_bits(n, edges, order)
-    best = (int(bits.max(initial=0)), float(np.exp2(bits.astype(float)).sum()), -1)
-    for place in _at_peak(bits, last).tolist() if len(bits) else ():
+    best = (int(bits.max(initial=0)), _log2_cells(bits), -1)
+    inside = _at_peak(bits, last) if 1 < best[0] < MOST_FREE else ()
+    for place in inside:
         less = frontier_bits(n, edges, np.delete(order, place))[0]
-        best = min(best, (int(less.max(initial=0)), float(np.exp2(less.astype(float)).sum()), place))
+        best = min(best, (int(less.max(initial=0)), _log2_cells(less), int(place)))
     if best[0] == bits.max(initial=0):
         return order, []
     return np.delete(order, best[2]), [int(order[best[2]])]

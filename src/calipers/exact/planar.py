@@ -6,9 +6,10 @@ the ghost can be drawn, on the spins around one face of the plane, say. Extra ed
 raise the genus g, and each unit of it costs a factor of four.
 
 **Proves** log Z = value ± error; refuses when the error exceeds `tolerance` (very low temperatures with frustration).
-**Cost** O(4^g n^{3/2}): 0.03 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
+**Cost** O(4^g n^{3/2}): 0.1 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -18,17 +19,18 @@ import numpy as np
 from calipers.core.answer import Answer, Belief, Grounds, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import lift_belief, probe_scopes
+from calipers.exact.elimination import checkable, lift_belief, probe_scopes
 from calipers.exact.planar_partition import ULP, PlanarError, PlanarGraph, log_partition_planar, planar_graph
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
 
 _SECONDS_PER_FLOP = 1.5e-9  # measured on one 2026 core, backward pass included; only plans depend on it
+_EXACT_BELIEF = 1e-8
 _NO_FIELD = 1e-11  # fields that add up to less are rounding: they join the error
 
 
-class _Task(NamedTuple):
+class PlanarTask(NamedTuple):
     """What is computed: the magnet, K and the graph (with the ghost as last site, if there is one), and the rest."""
 
     magnet: Ising
@@ -61,8 +63,8 @@ class Planar(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel | Reduced, limits: Limits = Limits()) -> Plan:
         """Recognises the magnet, draws it, and orders the elimination; refuses what is not planar."""
-        task = _task(model, self.genus)
-        if isinstance(task, Answer):
+        task = planar_task(model, self.genus)
+        if task is None:
             return Plan("Propagation shows that every configuration has weight zero.", task, limits=limits)
         graph = task.graph
         seconds = _SECONDS_PER_FLOP * graph.flops
@@ -81,7 +83,7 @@ class Planar(AbstractMethod):
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer."""
         task = plan.structure
-        if isinstance(task, Answer):
+        if task is None:
             lower, upper = exact_sides(-math.inf, 0.0, repr(self))
             yield Answer(lower, upper, value=-math.inf, result=Result.EXACT, plan=plan)
             return
@@ -90,17 +92,20 @@ class Planar(AbstractMethod):
         error = float(found.error) + task.error + ULP * (abs(found.value) + abs(task.constant))
         if not error <= self.tolerance:
             raise Refusal(f"the rounding error could be {error:.1g} nats, more than {self.tolerance:.1g}: too cold")
-        belief = _belief(task, found.correlations) if plan.limits.beliefs else None
-        lower, upper = exact_sides(value, error, repr(self))
+        belief = _belief(task, found.correlations, error) if plan.limits.beliefs else None
+        lower, upper = exact_sides(value, error, repr(self), lambda: checkable(model))
         stats = {"genus": task.graph.surface.genus, "terminals": len(task.graph.surface.home), "error": float(error)}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
 
-def _task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> _Task | Answer:
-    """The magnet in the model, drawn; an empty `Answer` when every weight is zero."""
+def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> PlanarTask | None:
+    """The magnet in the model, drawn; None when every weight is zero.
+
+    **Raises:** `Refusal` when there is no magnet, or no drawing.
+    """
     reduced = None if isinstance(model, Ising) else as_reduced(model)
     if reduced is not None and reduced.log_constant == -math.inf:
-        return Answer()
+        return None
     magnet = model if isinstance(model, Ising) else as_ising(reduced.model)  # type: ignore[union-attr]
     if magnet is None:
         raise Refusal("this is no magnet: Planar takes binary variables, at most two in a factor, and no zeros")
@@ -123,12 +128,16 @@ def _task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> _Task | An
     except ImportError as reason:
         raise Refusal(f"the graph is no lattice, and to draw it {reason}") from reason
     error += ULP * (abs(constant) + 4.0 * float(np.abs(K).sum()))  # K and constants are products and sums themselves
-    return _Task(magnet, reduced, graph, K, ghost, constant, error)
+    return PlanarTask(magnet, reduced, graph, K, ghost, constant, error)
 
 
-def _belief(task: _Task, correlations: np.ndarray) -> Belief | None:
-    """Marginals of sites and factors; None when some magnetization is no correlation of an edge with the ghost."""
-    magnet = task.magnet
+def _belief(task: PlanarTask, correlations: np.ndarray, error: float) -> Belief | None:
+    """Marginals of sites and factors; None when some magnetization is no correlation of an edge with the ghost.
+
+    Errors of correlations were found to be smaller than the stated error of log Z; near the tolerance, they are called
+    an estimate.
+    """
+    magnet, grounds = task.magnet, Grounds.EXACT if error <= _EXACT_BELIEF else Grounds.NONE
     m, c = np.zeros(magnet.n), correlations[: magnet.e]
     if task.ghost:
         held = task.graph.edges[magnet.e :, 0]
@@ -143,13 +152,13 @@ def _belief(task: _Task, correlations: np.ndarray) -> Belief | None:
     pair /= pair.sum(axis=(1, 2), keepdims=True)
     if task.reduced is None:
         constant = [np.ones(())] if magnet.offset else []
-        return Belief(tuple(single), (*pair, *single, *constant), Grounds.EXACT)
+        return Belief(tuple(single), (*pair, *single, *constant), grounds)
     found: dict[tuple[int, ...], np.ndarray] = {(v,): single[v] for v in range(magnet.n)}
     found |= {(a, b): table for (a, b), table in zip(magnet.edges.tolist(), pair, strict=True)}
     for scope in probe_scopes(task.reduced):  # scopes need not be ascending
         if len(scope) == 2 and scope not in found:
             found[scope] = found[scope[::-1]].T
-    return lift_belief(task.reduced, found)
+    return dataclasses.replace(lift_belief(task.reduced, found), grounds=grounds)
 
 
 def _all_held(magnet: Ising, held: np.ndarray) -> bool:

@@ -30,8 +30,12 @@ def dissect(home: np.ndarray, cities: int) -> Fronts:
 
 @njit(cache=True, nogil=True)
 def _search(source, part, inside, start, near, queue, seen, stamp, distance):
-    """Breadth-first distances inside a part from `source`; other components follow one after another."""
-    n, head, tail, nxt = len(part), 0, 0, 0
+    """Breadth-first distances inside a part from `source`; other components follow one after another.
+
+    **Returns:** the city that was reached last; the place in `queue`, near its middle, where a new component begins, 0
+    if there is only one.
+    """
+    n, head, tail, nxt, gap = len(part), 0, 0, 0, 0
     seen[source] = stamp
     distance[source] = 0
     queue[0] = source
@@ -41,6 +45,7 @@ def _search(source, part, inside, start, near, queue, seen, stamp, distance):
             while seen[part[nxt]] == stamp:
                 nxt += 1
             v = part[nxt]
+            gap = tail if abs(2 * tail - n) < abs(2 * gap - n) else gap
             seen[v] = stamp
             distance[v] = distance[queue[head - 1]] + 1
             queue[tail] = v
@@ -54,14 +59,30 @@ def _search(source, part, inside, start, near, queue, seen, stamp, distance):
                 distance[w] = distance[v] + 1
                 queue[tail] = w
                 tail += 1
-    return queue[n - 1]
+    return queue[n - 1], gap
 
 
 @njit(cache=True, nogil=True)
-def _best_cut(part, key, inside, start, near, seen, stamp):
-    """Sorts the part by key; the place near the middle where the fewest edges are cut, and how many."""
+def _stable_sort(order, key, count, out):
+    """Stably sorts `order` by `key` (integers, by place) into `out`; `count` is scratch, longer than their range."""
+    low = key[order[0]]
+    high = low
+    for i in order:
+        low, high = min(low, key[i]), max(high, key[i])
+    count[: high - low + 2] = 0
+    for i in order:
+        count[key[i] - low + 1] += 1
+    for k in range(high - low):
+        count[k + 1] += count[k]
+    for i in order:
+        out[count[key[i] - low]] = i
+        count[key[i] - low] += 1
+
+
+@njit(cache=True, nogil=True)
+def _shortest_cut(part, order, inside, start, near, seen, stamp):
+    """The place near the middle of an ordered part where the fewest edges are cut, and what it costs."""
     n = len(part)
-    order = np.argsort(key, kind="mergesort")
     low, high = max(1, int(0.38 * n)), min(n - 1, n - int(0.38 * n))
     cut, best, place = 0, 1 << 60, n // 2
     for i in range(high):
@@ -72,53 +93,58 @@ def _best_cut(part, key, inside, start, near, seen, stamp):
             if w != v and inside[w] == inside[v]:
                 cut += -1 if seen[w] == stamp else 1
         if i + 1 >= low:
-            skew = abs(2 * (i + 1) - n) / n
-            cost = int(1024 * cut * (1.0 + skew))
+            cost = int(1024 * cut * (1.0 + abs(2 * (i + 1) - n) / n))
             if cost < best:
                 best, place = cost, i + 1
-    return order, place, best
+    return place, best
 
 
 @njit(cache=True, nogil=True)
-def _halve(part, inside, start, near, queue, seen, stamp, D, key):
-    """Orders `part` so that a short cut lies near its middle; returns the place and the next free stamp."""
-    n = len(part)
-    a = _search(part[0], part, inside, start, near, queue, seen, stamp, D[0])
-    b = _search(a, part, inside, start, near, queue, seen, stamp + 1, D[0])
+def _landmarks(part, inside, start, near, queue, seen, stamp, D):
+    """Breadth-first distances D[0…3] from four cities far apart: a, b at two ends, c, d at two ends of their middle.
+
+    **Returns:** 0; or, when the part is not connected, where to divide it, in the order of `queue`.
+    """
+    a, gap = _search(part[0], part, inside, start, near, queue, seen, stamp, D[0])
+    if gap:
+        return gap
+    b, _ = _search(a, part, inside, start, near, queue, seen, stamp + 1, D[0])
     _search(b, part, inside, start, near, queue, seen, stamp + 2, D[1])
-    s, least = part[0], 1 << 60
+    city, least = part[0], 1 << 60
     for v in part:
         if abs(D[0, v] - D[1, v]) < least:
-            s, least = v, abs(D[0, v] - D[1, v])
-    ends = np.array([s, s, s])
+            city, least = v, abs(D[0, v] - D[1, v])
     for turn in range(3):
-        _search(ends[turn], part, inside, start, near, queue, seen, stamp + 3 + turn, D[2 + turn % 2])
-        if turn < 2:
-            far = -1
-            for v in part:
-                if abs(D[0, v] - D[1, v]) <= least + 1 and D[2 + turn % 2, v] > far:
-                    ends[turn + 1], far = v, D[2 + turn % 2, v]
+        row = D[2 + turn % 2]
+        _search(city, part, inside, start, near, queue, seen, stamp + 3 + turn, row)
+        far = -1
+        for v in part:
+            if abs(D[0, v] - D[1, v]) <= least + 1 and row[v] > far:
+                city, far = v, row[v]
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _halve(part, inside, start, near, queue, seen, stamp, D, scratch):
+    """Orders `part` so that a short cut lies near its middle; returns the place and the next free stamp."""
+    n = len(part)
+    gap = _landmarks(part, inside, start, near, queue, seen, stamp, D)
     stamp += 6
-    best, place, order = 1 << 60, n // 2, np.arange(n)
+    if gap:
+        part[:] = queue[:n]
+        return gap, stamp
+    across, along = D[0][part] - D[1][part], D[2][part] - D[3][part]
+    keys = (across, along, across + along, across - along)
+    best, place, chosen = 1 << 60, n // 2, np.arange(n)
     for form in range(4):
-        for i in range(n):
-            v = part[i]
-            x, y = D[0, v] - D[1, v], D[2, v] - D[3, v]
-            if form == 0:
-                key[i] = (x << 20) + y
-            elif form == 1:
-                key[i] = (y << 20) + x
-            elif form == 2:
-                key[i] = ((x + y) << 20) + x - y
-            else:
-                key[i] = ((x - y) << 20) + x + y
-        found, at, cost = _best_cut(part, key[:n], inside, start, near, seen, stamp)
+        first, order = np.empty(n, np.int64), np.empty(n, np.int64)
+        _stable_sort(np.arange(n), keys[form ^ 1], scratch, first)
+        _stable_sort(first, keys[form], scratch, order)
+        at, cost = _shortest_cut(part, order, inside, start, near, seen, stamp)
         stamp += 1
         if cost < best:
-            best, place, order = cost, at, found
-    sorted_part = part[order]
-    for i in range(n):
-        part[i] = sorted_part[i]
+            best, place, chosen = cost, at, order
+    part[:] = part[chosen]
     return place, stamp
 
 
@@ -130,9 +156,9 @@ def _regions(start, near, cities):
     left, right, leaf = np.full(count, -1), np.full(count, -1), np.full(count, -1)
     part = np.arange(cities)
     inside = np.zeros(cities, np.int64)
-    queue, seen, key = np.empty(cities, np.int64), np.full(cities, -1), np.empty(cities, np.int64)
+    queue, seen, scratch = np.empty(cities, np.int64), np.full(cities, -1), np.empty(8 * cities + 8, np.int64)
     D = np.zeros((4, cities), np.int64)
-    stamp, used, t = 0, 1, 0
+    stamp, used, t = np.int64(0), 1, 0  # a literal 0 would have `_halve` compiled twice
     if cities:
         last[0] = cities
     while t < used and cities:  # preorder numbers from the root: a region's parts come later
@@ -140,7 +166,7 @@ def _regions(start, near, cities):
         if n == 1:
             leaf[t] = part[first[t]]
         else:
-            cut, stamp = _halve(part[first[t] : last[t]], inside, start, near, queue, seen, stamp, D, key)
+            cut, stamp = _halve(part[first[t] : last[t]], inside, start, near, queue, seen, stamp, D, scratch)
             middle = first[t] + cut
             left[t], right[t] = used, used + 1
             first[used], last[used] = first[t], middle

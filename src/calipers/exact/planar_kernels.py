@@ -2,7 +2,8 @@
 
     F_ij ← F_ij − (u_i v_j − v_i u_j) / α,   α = F_pq,  u = F_p·,  v = F_q·;    |Pf A| = Π |α|
 
-A pivot must be at least `THRESHOLD` of the largest entry of its row (Bunch 1982). The inverse G of the whole matrix, once
+A pivot is the largest entry of both of its rows inside the block (rook pivoting, after Bunch 1982), and at least
+`THRESHOLD` of what they have outside. The inverse G of the whole matrix, once
 it is known on the rest of the front, follows for the two eliminated places:
 
     G_p· = v G / α,  G_q· = −u G / α,  G_pq = −1/α + (u G v)/α²
@@ -13,7 +14,7 @@ Cost: f² a pivot, f the size of the front; about three times that for the inver
 import numpy as np
 from numba import njit
 
-THRESHOLD = 0.3
+THRESHOLD = 0.02
 
 
 @njit(cache=True, nogil=True)
@@ -39,21 +40,40 @@ def _swap(F, a, b, f):
 
 
 @njit(cache=True, nogil=True)
+def _largest(F, k, ne, f, p):
+    """The largest entry of row p inside the block, its place (−1 if all vanish), and the largest outside."""
+    inside, outside, q = 0.0, 0.0, -1
+    for j in range(k, p):
+        if abs(F[j, p]) > inside:
+            inside, q = abs(F[j, p]), j
+    for j in range(p + 1, ne):
+        if abs(F[p, j]) > inside:
+            inside, q = abs(F[p, j]), j
+    for j in range(ne, f):
+        outside = max(outside, abs(F[p, j]))
+    return inside, outside, q
+
+
+@njit(cache=True, nogil=True)
 def _find_pair(F, k, ne, f):
-    """The first row p whose largest entry inside the block is large enough, and its place q; (−1, −1) if none is."""
-    for p in range(k, ne):
-        inside, outside, q = 0.0, 0.0, -1
-        for j in range(k, p):
-            if abs(F[j, p]) > inside:
-                inside, q = abs(F[j, p]), j
-        for j in range(p + 1, ne):
-            if abs(F[p, j]) > inside:
-                inside, q = abs(F[p, j]), j
-        for j in range(ne, f):
-            outside = max(outside, abs(F[p, j]))
-        if q >= 0 and inside >= THRESHOLD * outside:
-            return min(p, q), max(p, q)
+    """From row k on to a pair whose entry is the largest of both rows in the block; (−1, −1) if it is too small."""
+    p = k
+    inside, outside, q = _largest(F, k, ne, f, p)
+    while q >= 0:
+        mutual, beyond, back = _largest(F, k, ne, f, q)
+        if mutual <= inside:
+            return (min(p, q), max(p, q)) if inside >= THRESHOLD * max(outside, beyond) else (-1, -1)
+        p, inside, outside, q = q, mutual, beyond, back
     return -1, -1
+
+
+@njit(cache=True, nogil=True)
+def _move(F, f, a, b, order, names):
+    """Exchanges places a < b of the front, and what is known of them."""
+    if a != b:
+        _swap(F, a, b, f)
+        order[a], order[b] = order[b], order[a]
+        names[a], names[b] = names[b], names[a]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "arcp"})
@@ -72,16 +92,20 @@ def eliminate(F, ne, f, order, names, total):
     **Arguments:** `F` (f, f), of which the upper triangle is read and overwritten; `order`, `names` (ne,), permuted as
     the places are; `total` (2,), Kahan's sum of log |α| and what it lost.
     """
-    sign, k = 1.0, 0
+    sign, k, untried, moved = 1.0, 0, ne, False
     while k + 1 < ne:
+        if untried <= k:  # rows without a pivot wait at the end of the block, and are tried again after the others
+            if not moved:
+                break
+            untried, moved = ne, False
         p, q = _find_pair(F, k, ne, f)
         if p < 0:
-            break
-        for a, b in ((k, p), (k + 1, q)):
-            if a != b:
-                _swap(F, a, b, f)
-                order[a], order[b] = order[b], order[a]
-                names[a], names[b] = names[b], names[a]
+            untried -= 1
+            _move(F, f, k, untried, order, names)
+            continue
+        moved = True
+        _move(F, f, k, p, order, names)
+        _move(F, f, k + 1, q, order, names)
         pivot = F[k, k + 1]
         sign = sign if pivot > 0 else -sign
         term = np.log(abs(pivot)) - total[1]

@@ -7,8 +7,8 @@ even subgraph of the dual graph (every face is left as often as it is entered) t
 
 On a sphere every even subgraph bounds, and the sum is the Pfaffian of a skew matrix over the 2e darts (Kasteleyn 1963;
 Fisher 1966): 1 on the two darts of an edge, √(w_e w_f) on two darts of one face, with signs. On genus g it is the mean
-of 4^g Pfaffians. All its terms are positive, whatever the signs of K, which is what makes low temperatures safe: the
-high-temperature expansion (and the Kac–Ward determinant of the same graph) cancels there.
+of 4^g Pfaffians (docs/theorems.md, *magnets on surfaces*). On a sphere all terms are positive, whatever the signs of K,
+which is what makes low temperatures safe: the high-temperature expansion (and the Kac–Ward determinant) cancels there.
 
 **Error.** The first-order rounding error of the elimination that was done, every rounding with its own weight |∂ log
 Pf/∂entry| from the inverse, none taken to cancel, times `SAFETY`; and those of the weights and sums.
@@ -113,15 +113,14 @@ def log_partition_planar(
 def _around(graph: PlanarGraph, K: np.ndarray, spins: np.ndarray) -> PlanarResult:
     """The expansion around a reference."""
     relative = spins[graph.edges[:, 0]] * spins[graph.edges[:, 1]]
-    turned = K * relative
-    walls = np.zeros(len(graph.surface.home) // 2)  # −log w; edges that cut faces have weight one
-    walls[: len(K)] = 2.0 * turned
-    values, signs, errors, used = _pfaffians(graph, walls)
+    short, long = weights(graph, K, spins)
+    found = [_pfaffian(graph, short, row * long, float(row.prod())) for row in graph.surface.signs]
+    values, signs, errors, used = (np.array(column) for column in zip(*found, strict=True))
     top = float(values.max())
     share = signs * np.exp(values - top)
     total = float(share.sum())
     constant = float(np.sum(np.abs(K))) + graph.components * np.log(2.0)
-    rounding = ULP * (float((8.0 + 4.0 * np.abs(walls)).sum()) + 8.0 * abs(constant) + 8.0 * abs(top))
+    rounding = ULP * (float((8.0 + 8.0 * np.abs(K)).sum() + 8.0 * len(short)) + 8.0 * abs(constant) + 8.0 * abs(top))
     if not total > 0.0:
         return PlanarResult(np.nan, np.inf, np.full(len(K), np.nan), spins)
     error = float(np.abs(share) @ errors) / total + rounding
@@ -131,15 +130,15 @@ def _around(graph: PlanarGraph, K: np.ndarray, spins: np.ndarray) -> PlanarResul
     return PlanarResult(value, error, correlations, spins)
 
 
-def _pfaffians(graph: PlanarGraph, walls: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of each choice of signs: log |Pf| less Σ max(0, −log w), its sign, its error, and how often edges are no walls.
+def weights(graph: PlanarGraph, K: np.ndarray, spins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of terminals, (d,), and of long edges, not yet signed, relative to a reference.
 
-    Edges with w > 1 have their long entry, not their short ones, scaled, so that no entry exceeds one.
+    Edges with w > 1 have their long entry, not their short ones, scaled, so that no entry exceeds one: the Pfaffian is
+    then less by Σ max(0, log w). Edges that cut faces have w = 1.
     """
-    short = np.repeat(np.exp(-0.5 * np.maximum(walls, 0.0)), 2)
-    scale = np.exp(np.minimum(walls, 0.0))
-    found = [_pfaffian(graph, short, row * scale, float(row.prod())) for row in graph.surface.signs]
-    return tuple(np.array(column) for column in zip(*found, strict=True))
+    walls = np.zeros(len(graph.surface.home) // 2)
+    walls[: len(K)] = 2.0 * K * spins[graph.edges[:, 0]] * spins[graph.edges[:, 1]]
+    return np.repeat(np.exp(-0.5 * np.maximum(walls, 0.0)), 2), np.exp(np.minimum(walls, 0.0))
 
 
 def _pfaffian(graph: PlanarGraph, short: np.ndarray, long: np.ndarray, sign: float) -> tuple:

@@ -20,12 +20,13 @@ from calipers.core.model import AbstractDiscreteModel
 class ExactSampler(NamedTuple):
     """What an exact engine has found out about a model: `draw(count, generator)` gives independent samples of it.
 
-    `draw` returns states of the original variables, shape (count, n); one stream of uniforms gives one stream of
-    samples, however it is cut into calls. `answer` is log Z, which such an engine knows too.
+    `draw` returns states of the original variables, shape (count, n); `answer` is log Z, which it knows too; `at_once`
+    is how many states (samples × n) a call should give: many, for an engine that starts anew at each call.
     """
 
     draw: Callable[[int, np.random.Generator], np.ndarray]
     answer: Answer
+    at_once: int = 1 << 22
 
 
 @functools.singledispatch
@@ -34,7 +35,7 @@ def sampler(method: AbstractMethod, model: AbstractDiscreteModel, limits: Limits
 
     **Raises:** `Refusal` when the method has none, or will not take this model under these limits.
     """
-    raise Refusal(f"{method!r} draws no exact samples; use Elimination()")
+    raise Refusal(f"{method!r} draws no exact samples; use Elimination(), TransferMatrix() or Planar()")
 
 
 def state_type(model: AbstractDiscreteModel) -> Any:

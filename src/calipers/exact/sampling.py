@@ -5,22 +5,24 @@ is their number. **Cost** the engine's work once, then its cost a sample. Engine
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import numpy as np
 
 from calipers.core.answer import Answer, Result
-from calipers.core.method import AbstractMethod
+from calipers.core.method import AbstractMethod, Limits, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact import ancestral  # noqa: F401  (registers its sampler)
+from calipers.exact import ancestral, planar_sampling  # noqa: F401  (register their samplers)
 from calipers.exact.elimination import Elimination
+from calipers.exact.planar import Planar
 from calipers.exact.query import until
 from calipers.exact.sampler import ExactSampler, sampler, state_type
+from calipers.exact.transfer_matrix import TransferMatrix
 from calipers.models.spins import to_spins
 
-_PIECE = 1 << 22  # states drawn between two looks at the clock
+ENGINES: tuple[AbstractMethod, ...] = (Elimination(), TransferMatrix(), Planar())  # the order in which they are tried
 
 
 class Samples(eqx.Module):
@@ -54,33 +56,57 @@ def sample(
     *,
     key: Any = None,
     seed: int | None = None,
-    method: AbstractMethod = Elimination(),
+    method: AbstractMethod | None = None,
     time_limit: float = 60.0,
     memory: float = 8e9,
 ) -> Samples:
     """Draws configurations of a model, exactly and independently.
 
     **Arguments:** `count`, how many; `key`, a typed `jax.random.key`, or `seed`, an integer, which is short for
-    `jax.random.key(seed)`; `method`, an exact engine; `time_limit`, seconds; `memory`, bytes.
+    `jax.random.key(seed)`; `method`, an exact engine, by default the first of
+    `ENGINES` that takes the model; `time_limit`, seconds; `memory`, bytes.
 
     **Returns:** `Samples`; when the time was up they are fewer than `count`, and `result` says so.
 
     **Raises:** `ValueError` when every configuration has weight zero, or there is not exactly one of `key` and `seed`;
-    `Refusal` with the estimate when the engine cannot take the model.
+    `Refusal` with the estimate when no engine can take the model.
     """
     if count < 0:
         raise ValueError(f"{count} samples cannot be drawn; give a number ≥ 0")
     rng, limits = generator(key, seed), until(time_limit, memory)
-    found = sampler(method, model, limits)
+    check_room(model, count, limits)
+    method, found = choose(model, limits, ENGINES if method is None else (method,))
     nothing = np.zeros((0, model.n), state_type(model))
     states = np.concatenate([nothing, *draws(found, model.n, count, rng, limits.deadline)])
     result = Result.EXACT if len(states) == count else Result.TIME_LIMIT
     return Samples(states, True, float(len(states)), repr(method), found.answer, result)
 
 
+def choose(
+    model: AbstractDiscreteModel, limits: Limits = Limits(), engines: Sequence[AbstractMethod] = ENGINES
+) -> tuple[AbstractMethod, ExactSampler]:
+    """The first engine that takes the model, and its sampler. Raises `Refusal` with the reasons of all of them."""
+    reasons = []
+    for engine in engines:
+        try:
+            return engine, sampler(engine, model, limits)
+        except Refusal as refusal:
+            reasons.append(str(refusal))
+    raise Refusal("; ".join(reasons))
+
+
+def check_room(model: AbstractDiscreteModel, count: int, limits: Limits) -> None:
+    """Raises `Refusal` when `count` samples, held twice while they are put together, would not fit the memory."""
+    needed = 2.0 * count * model.n * np.dtype(state_type(model)).itemsize
+    if needed > limits.memory:
+        raise Refusal(
+            f"{count} samples of {model.n} variables need {needed / 1e9:.3g} GB; {limits.memory / 1e9:.3g} allowed"
+        )
+
+
 def draws(found: ExactSampler, n: int, count: int, rng: np.random.Generator, deadline: float) -> Iterator[np.ndarray]:
     """`count` samples of n variables, in pieces; after the first piece the deadline may end them."""
-    piece, left = max(1, _PIECE // max(n, 1)), count
+    piece, left = max(1, found.at_once // max(n, 1)), count
     while left > 0 and (left == count or time.monotonic() < deadline):
         yield found.draw(min(piece, left), rng)
         left -= piece

@@ -19,7 +19,7 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Witness
+from calipers.core.witness import Decomposition, Formula, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
     @property
     def kind(self) -> str:
         """Which bound the witness is about."""
-        return type(self.witness).__name__.lower()
+        return "closed_form" if isinstance(self.witness, Formula) else type(self.witness).__name__.lower()
 
 
 class Certificate(NamedTuple):
@@ -158,8 +158,10 @@ def _claim(
         witness = Decomposition(tuple(np.arange(size) for size in model.domains.tolist()), ())
     if witness is None:
         return None
-    if id(witness) not in written:  # a function that writes it; sides may share one
+    if id(witness) not in written:  # a function that writes it, or says that it cannot; sides may share one
         written[id(witness)] = witness() if callable(witness) else witness
+    if written[id(witness)] is None:
+        return None
     claim = repr(math.nextafter(float(side.value), away)) if math.isfinite(side.value) else "-inf"
     return Claim(name, claim, side.method, written[id(witness)])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Link, Split, Tangent, Witness
+from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Formula, Link, Split, Tangent, Witness
 from calipers.io.archive import Arrays, digests, folder, integers, pieces, ragged
 from calipers.io.uai import read_uai
 from calipers.models.factor_graph import FactorGraph
@@ -69,6 +69,9 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
 
     **Raises:** `ValueError` when it does not fit a model with these `sizes`.
     """
+    if isinstance(witness, Formula):
+        form = {"form": np.frombuffer(witness.form.encode(), np.uint8)}
+        return form if witness.sites is None else form | {"sites": np.asarray(witness.sites, np.int64)}
     if isinstance(witness, Split):
         arrays = {name: integers(np.ravel(getattr(witness, name)).tolist()) for name in ("tree", "part")}
         for k, one in enumerate(witness.witnesses):
@@ -101,6 +104,8 @@ def _flat(tables: Iterable[np.ndarray]) -> np.ndarray:
 
 def decode(arrays: Arrays) -> Witness:
     """The inverse of `encode`."""
+    if "form" in arrays:
+        return Formula(arrays["form"].tobytes().decode(), arrays.get("sites"))
     if "tree" in arrays:
         count = 1 + max(arrays["part"].tolist(), default=-1)
         return Split(arrays["tree"], arrays["part"], tuple(_decode(folder(arrays, str(k))) for k in range(count)))
