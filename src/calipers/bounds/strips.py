@@ -38,6 +38,7 @@ from calipers.models.lattices import Lattice
 
 SECONDS_PER_ENTRY, SECONDS_PER_SLOT = 1e-8, 4e-7  # of a gradient step, on one 2026 core; only plans depend on them
 _MUCH = 6.0  # times the cost of a step
+_HOPE = 0.15  # of what the last widening brought, the next one may bring as much
 _GAIN = 1e-4  # nats that doubling the steps must bring
 _FEWEST = 20  # steps below which a wider strip is not worth beginning
 
@@ -111,10 +112,10 @@ class Strips(AbstractMethod):
         (width, wider), (before, last), lattice = ladder, bounds, lattice_of(regions.model)
         while self._steps(lattice, wider, plan.limits, slower) >= _FEWEST:
             start, began = last, time.monotonic()
-            for last in descend(regions, start.free, WARM_RATE, self.steps // 2):
+            for last in descend(regions, start.free, WARM_RATE, 2 * self.steps):
                 yield self._answer(regions, width, last, plan)
             cost = slower * _needs(lattice, wider)[1] * self.steps / (time.monotonic() - began)
-            if (start.value - last.value) * cost <= 0.5 * (before - last.value):
+            if (start.value - last.value) * cost <= _HOPE * (before - last.value):
                 break
         return last
 

@@ -33,9 +33,9 @@ _LEAST = 3  # starts for which there must be time before blocks are made wider
 class StructuredMeanField(AbstractMethod):
     """The GBF bound of strips (on other graphs: blocks), each under the mean fields of the others.
 
-    **Arguments:** `width`, sites across a block, or None to grow it while time and memory last; `starts` at this width, or at the
-    widest (on the way a third of them);
-    `sweeps`, at most, from each; `tolerance`, nats of progress below which a start is finished; `seed` of the starts.
+    **Arguments:** `width`, sites across a block, or None to grow it while time and memory last; `starts` at that width,
+    or at the widest (on the way, a third of them); `sweeps`, at most, from each; `tolerance`, nats of progress below
+    which a start is finished; `seed` of the starts.
 
     **Proves** a lower bound for `Ising` models. **Raises** `Refusal` for other models.
     """
