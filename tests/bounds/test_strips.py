@@ -12,9 +12,10 @@ from tests.strategies import magnets
 import calipers as cal
 from calipers.bounds.cover_lattice import least_width, strips, sweep_rank
 from calipers.bounds.region import Regions
-from calipers.bounds.region_descent import descend
+from calipers.bounds.region_descent import RATE, descend
 from calipers.bounds.region_kernels import exp_of_negative, log1p_of_unit
 from calipers.bounds.region_layout import Pairs, Region, second_neighbours
+from calipers.bounds.region_widening import widened
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits, Refusal
 from calipers.exact.enumeration import enumerate_all
@@ -90,7 +91,7 @@ def test_regions_must_cover():
 
 def test_descent_only_gives_improvements_and_the_value_of_their_split():
     regions = regions_of(GLASS, 4)
-    bounds = list(descend(regions, regions.start(), 40))
+    bounds = list(descend(regions, regions.start(), RATE, 40))
     values = [b.value for b in bounds]
     assert len(values) > 3
     assert values == sorted(values, reverse=True)
@@ -111,6 +112,18 @@ def test_no_strip_is_on_the_wrong_side(magnet):
     assert answers[-1].upper.value == pytest.approx(truth, abs=1e-9)
 
 
+@pytest.mark.parametrize("wide", [3, 4, 6])
+def test_widening_keeps_what_narrow_strips_reached(wide):
+    narrow, wider = regions_of(GLASS, 2), regions_of(GLASS, wide)
+    last = [*descend(narrow, narrow.start(), RATE, 60)][-1]
+    free = widened(narrow, last.split, wider)
+    assert free is not None
+    value, _, slope = wider.evaluate(wider.spread(free))
+    assert value < last.value
+    assert np.isfinite(wider.slope(wider.spread(free), slope)).all()
+    assert widened(wider, wider.spread(free), narrow) is None  # a wide strip fits into no narrow one
+
+
 def test_wider_strips_are_tighter():
     truth = log_z(GLASS, cal.Elimination()).value
     gaps = [log_z(GLASS, cal.Strips(width=w)).upper.value - truth for w in (2, 4, 6)]
@@ -124,7 +137,7 @@ def test_pairs_of_second_neighbours_tighten():
     for more in (second_neighbours(GLASS.n, GLASS.edges), np.zeros((0, 2), np.int64)):
         pairs = Pairs.of(GLASS.n, GLASS.edges, more)
         regions = Regions(GLASS, pairs, sweep_rank(GLASS.lattice), strips(GLASS.lattice, pairs, 4))
-        found.append(list(descend(regions, regions.start(), 100))[-1].value)
+        found.append(list(descend(regions, regions.start(), RATE, 100))[-1].value)
     assert found[0] < found[1] - 0.05
 
 

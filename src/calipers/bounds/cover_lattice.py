@@ -46,6 +46,18 @@ def whole_width(lattice: Lattice) -> int:
     return most_width(lattice) * (2 if lattice.periodic and max(lattice.shape) > 2 else 1)
 
 
+def widths(lattice: Lattice) -> Iterator[int]:
+    """Widths of strips that hold each other, from the least on: the shortest side across grows, the only one by two."""
+    across = [side for axis, side in enumerate(lattice.shape) if axis != _sweep(lattice)]
+    sides, whole = [min(2, side) for side in across], whole_width(lattice)
+    while math.prod(sides) * _basis(lattice) < most_width(lattice):
+        yield math.prod(sides) * _basis(lattice)
+        room = [a for a, side in enumerate(across) if sides[a] < side]
+        axis = min(room, key=sides.__getitem__)
+        sides[axis] = min(sides[axis] + (2 if len(across) == 1 else 1), across[axis])
+    yield from sorted({most_width(lattice), whole})
+
+
 def strips(lattice: Lattice, pairs: Pairs, width: int) -> Iterator[Region]:
     """Strips whose boxes have at most `width` sites across (at least `least_width`), and boxes astride the seam."""
     sites = np.moveaxis(_sites(lattice), _sweep(lattice), 0)

@@ -12,6 +12,7 @@ import numpy as np
 from calipers.bounds.region import Regions, Split
 
 RATE = 0.05  # the first step of a share, in nats
+WARM_RATE = 0.015  # the same when shares are good already
 _LOGITS = 4.0  # the same of a logit, over RATE
 _FIRST, _SECOND = 0.9, 0.99  # decay of Adam's two moments
 _LOOKS = 16  # answers that one descent gives, at most, beside its first
@@ -27,19 +28,18 @@ class Bound(NamedTuple):
     step: int
 
 
-def descend(regions: Regions, free: np.ndarray, steps: int, rate: float = RATE) -> Iterator[Bound]:
-    """Bounds that get smaller, from `free` on: the first, then whenever a sixteenth of the steps has brought gain."""
+def descend(regions: Regions, free: np.ndarray, rate: float, steps: int) -> Iterator[Bound]:
+    """The best bound so far, from `free` on: at first, and whenever about a sixteenth of the steps is done."""
     shares = len(regions.site_of) + len(regions.pair_of)
     rates = np.concatenate([np.full(shares, rate), np.full(len(free) - shares, _LOGITS * rate)])
     first, second = np.zeros_like(free), np.zeros_like(free)
-    best = given = None
+    best = None
     for step in range(steps + 1):
         split = regions.spread(free)
         value, error, slope = regions.evaluate(split)
         if best is None or value < best.value:
             best = Bound(value, error, split, free, step)
-        if best is not given and (step % max(1, steps // _LOOKS) == 0 or step == steps):
-            given = best
+        if step % max(1, steps // _LOOKS) == 0 or step == steps:
             yield best
         gradient = regions.slope(split, slope)
         first = _FIRST * first + (1 - _FIRST) * gradient

@@ -8,16 +8,26 @@ entries a site and strip, about 8 ns each and step. **Fails** to be tight when c
 width. **Source** Wainwright, Jaakkola & Willsky 2005; Globerson & Jaakkola 2007; Theorem 7 of docs/theorems.md.
 """
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
-from calipers.bounds.cover_lattice import is_strippable, least_width, most_width, strips, sweep_rank, whole_width
+from calipers.bounds.cover_lattice import (
+    is_strippable,
+    least_width,
+    most_width,
+    strips,
+    sweep_rank,
+    whole_width,
+    widths,
+)
 from calipers.bounds.region import Regions
-from calipers.bounds.region_descent import RATE, Bound, descend
+from calipers.bounds.region_descent import RATE, WARM_RATE, Bound, descend
 from calipers.bounds.region_layout import Pairs, second_neighbours
+from calipers.bounds.region_widening import widened
 from calipers.bounds.region_witness import witness
 from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
@@ -27,8 +37,10 @@ from calipers.models.ising import Ising
 from calipers.models.lattices import Lattice
 
 SECONDS_PER_ENTRY, SECONDS_PER_SLOT = 1e-8, 4e-7  # of a gradient step, on one 2026 core; only plans depend on them
+_MUCH = 6.0  # times the cost of a step
+_HOPE = 0.15  # of what the last widening brought, the next one may bring as much
 _GAIN = 1e-4  # nats that doubling the steps must bring
-_FEWEST = 60  # steps below which a wider strip is not worth beginning
+_FEWEST = 20  # steps below which a wider strip is not worth beginning
 
 
 class Strips(AbstractMethod):
@@ -70,48 +82,61 @@ class Strips(AbstractMethod):
         """Ever wider strips; when no wider ones fit the time, further steps at the last width."""
         assert isinstance(model, Ising)
         pairs = Pairs.of(model.n, model.edges, second_neighbours(model.n, model.edges))
-        rank, used, last, slower = sweep_rank(lattice_of(model)), None, None, 1.0
-        for width in self._widths(lattice_of(model)):
-            steps = self._steps(lattice_of(model), width, plan.limits, slower)
+        lattice, rank, before, slower = lattice_of(model), sweep_rank(lattice_of(model)), math.inf, 1.0
+        ladder = [*self._widths(lattice)]
+        regions, last = None, None
+        for width, wider in zip(ladder, [*ladder[1:], None], strict=True):
+            steps = self._steps(lattice, width, plan.limits, slower)
             if last is not None and steps < min(_FEWEST, self.steps):
                 break
-            began = time.monotonic()
-            used = Regions(model, pairs, rank, strips(lattice_of(model), pairs, width)), width
-            for last in descend(used[0], used[0].start(), 0 if _single(used[0]) else steps):
-                yield self._answer(*used, last, plan)
-            if _single(used[0]):
+            began, narrow = time.monotonic(), regions
+            regions, at = Regions(model, pairs, rank, strips(lattice, pairs, width)), width
+            free = None if narrow is None or last is None else widened(narrow, last.split, regions)
+            for last in descend(regions, *_begin(regions, free), 0 if _single(regions) else steps):
+                yield self._answer(regions, at, last, plan)
+            if _single(regions) or self.width is not None:
                 return
-            slower = (time.monotonic() - began) / (_needs(lattice_of(model), width)[1] * (steps + 1))
-        assert used is not None
+            assert last is not None
+            slower = (time.monotonic() - began) / (_needs(lattice, width)[1] * (steps + 1))
+            if wider is not None and math.isfinite(before) and _leap(lattice, width, wider):
+                last = yield from self._stay(regions, (width, wider), (before, last), plan, slower)
+            before = last.value
+        assert regions is not None
         assert last is not None
-        steps = self.steps
-        while self.width is None and steps > 0 and np.isfinite(plan.limits.deadline):
-            steps, before = 2 * steps, last
-            for last in descend(used[0], before.free, steps, 0.5 * RATE):
-                yield self._answer(*used, last, plan)
-            if last.value > before.value - _GAIN:
-                return
+        yield from self._refined(regions, at, last, plan)
+
+    def _stay(
+        self, regions: Regions, ladder: tuple[int, int], bounds: tuple[float, Bound], plan: Plan, slower: float
+    ) -> Generator[Answer, None, Bound]:
+        """Further steps at one width while they promise more for their time than wider strips; the last bound."""
+        (width, wider), (before, last), lattice = ladder, bounds, lattice_of(regions.model)
+        while self._steps(lattice, wider, plan.limits, slower) >= _FEWEST:
+            start, began = last, time.monotonic()
+            for last in descend(regions, start.free, WARM_RATE, 2 * self.steps):
+                yield self._answer(regions, width, last, plan)
+            cost = slower * _needs(lattice, wider)[1] * self.steps / (time.monotonic() - began)
+            if (start.value - last.value) * cost <= _HOPE * (before - last.value):
+                break
+        return last
+
+    def _refined(self, regions: Regions, width: int, last: Bound, plan: Plan) -> Iterator[Answer]:
+        """Ever longer descents at one width, until they bring nothing."""
+        steps, before = self.steps, math.inf
+        while steps > 0 and math.isfinite(plan.limits.deadline) and last.value < before - _GAIN:
+            steps, before = 2 * steps, last.value
+            for last in descend(regions, last.free, WARM_RATE, steps):  # noqa: B020
+                yield self._answer(regions, width, last, plan)
 
     def _widths(self, lattice: Lattice) -> Iterator[int]:
-        """The widths to climb; the last holds everything."""
-        least, most = least_width(lattice), whole_width(lattice)
-        if self.width is not None:
-            yield min(self.width, most)
-            return
-        yield least
-        yield from range(max(4, 2 * (least // 2 + 1)), most, 2)
-        yield most
+        """The widths to climb, the last of which holds everything; or the one that was asked for."""
+        yield from widths(lattice) if self.width is None else (min(self.width, whole_width(lattice)),)
 
     def _steps(self, lattice: Lattice, width: int, limits: Limits, slower: float) -> int:
         """Steps that fit the time and memory left, at most as many as asked, if each takes `slower` than expected."""
         bytes, seconds = _needs(lattice, width)
-        if self.width is not None:
-            return self.steps
-        return (
-            int(min(self.steps, max(0.0, 0.8 * limits.seconds_left()) / (slower * seconds)))
-            if bytes < limits.memory
-            else 0
-        )
+        if self.width is not None or bytes > limits.memory:
+            return self.steps if self.width is not None else 0
+        return int(min(self.steps, max(0.0, 0.8 * limits.seconds_left()) / (slower * seconds)))
 
     def _answer(self, regions: Regions, width: int, bound: Bound, plan: Plan) -> Answer:
         model = regions.model
@@ -140,6 +165,16 @@ def _needs(lattice: Lattice, width: int) -> tuple[float, float]:
     entries = 2.0 ** min(width if lattice.periodic else across, 1000)
     memory = 20.0 * lattice.n / most_width(lattice) * across * entries + 600.0 * sites
     return memory, sites * (SECONDS_PER_ENTRY * entries + SECONDS_PER_SLOT)
+
+
+def _leap(lattice: Lattice, width: int, wider: int) -> bool:
+    """Whether the next strips cost so much more that further steps at this width may be better: in three dimensions."""
+    return _needs(lattice, wider)[1] > _MUCH * _needs(lattice, width)[1]
+
+
+def _begin(regions: Regions, free: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Where to begin, and with which rate: from narrower strips if there were any, else from equal shares."""
+    return (regions.start(), RATE) if free is None else (free, WARM_RATE)
 
 
 def _single(regions: Regions) -> bool:

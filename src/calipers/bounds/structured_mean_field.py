@@ -25,6 +25,7 @@ from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
+_HURRY = 3  # on the way to wider blocks, this many times fewer starts
 _IDLE = 3  # rounds of starts without progress, after which a search ends
 _LEAST = 3  # starts for which there must be time before blocks are made wider
 
@@ -32,8 +33,9 @@ _LEAST = 3  # starts for which there must be time before blocks are made wider
 class StructuredMeanField(AbstractMethod):
     """The GBF bound of strips (on other graphs: blocks), each under the mean fields of the others.
 
-    **Arguments:** `width`, sites across a block, or None to grow it while time and memory last; `starts` at each width;
-    `sweeps`, at most, from each; `tolerance`, nats of progress below which a start is finished; `seed` of the starts.
+    **Arguments:** `width`, sites across a block, or None to grow it while time and memory last; `starts` at that width,
+    or at the widest (on the way, a third of them); `sweeps`, at most, from each; `tolerance`, nats of progress below
+    which a start is finished; `seed` of the starts.
 
     **Proves** a lower bound for `Ising` models. **Raises** `Refusal` for other models.
     """
@@ -66,12 +68,13 @@ class StructuredMeanField(AbstractMethod):
             if blocks is not None and not _fits(model, width, slower, plan.limits):
                 break
             began, blocks, at = time.monotonic(), Blocks(model, *blocks_of(model, width, cut=True)), width
-            for better in self._search(blocks, best, random, self.starts):
+            starts = self.starts if self.width is not None else max(1, self.starts // _HURRY)
+            for better in self._search(blocks, best, random, starts):
                 best = better
                 yield self._answer(blocks, at, best, plan)
             if not len(blocks.left):
                 return
-            slower = (time.monotonic() - began) / (_seconds(model, width) * self.starts)
+            slower = (time.monotonic() - began) / (_seconds(model, width) * starts)
         assert blocks is not None
         idle = 0
         while self.width is None and math.isfinite(plan.limits.deadline) and idle < _IDLE:
