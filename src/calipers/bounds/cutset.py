@@ -21,6 +21,7 @@ from calipers.exact.interaction import adjacency
 from calipers.exact.kernels import ULP, Program
 from calipers.models.factor_graph import FactorGraph
 
+_STEEP = 600.0  # nats that all tables together may span before products could be rounded to zero
 _FLOOR = 0.05  # nats that any variable counts for, at least
 
 
@@ -86,7 +87,7 @@ class Conditioner:
     """
 
     def __init__(self, model: FactorGraph, cutset: Cutset):
-        self.cutset = cutset
+        self.cutset, self._model = cutset, model
         self.tree = tree = rest_tree(model, cutset.variables, cutset.order)
         slices = _slices(model, cutset)
         self._program, self._arena = _conditioned(tree, slices)
@@ -97,6 +98,9 @@ class Conditioner:
         self.states_log = float(np.log(model.domains[cutset.order].astype(float)).sum())
         rounds = sum(len(b.tables) + len(b.children) + int(tree.sizes[b.variable]) + 8 for b in tree.buckets)
         self.error = ULP * (rounds + slices.size + self.states_log)
+        self._steep = slices.range > _STEEP
+        if self._steep:  # in log space every rounding may meet the largest number
+            self.error = ULP * (rounds + 8.0) * (slices.size + 8.0)
 
     @property
     def bytes(self) -> float:
@@ -110,7 +114,24 @@ class Conditioner:
             self._program, self._arena, assignments, self.states_log, self._block, self._inside, self._own,
             self._base, out, lost,
         )  # fmt: skip
+        if not self._steep:  # no product of entries is small enough to be rounded to zero
+            lost[:] = -np.inf
+            return out, lost
+        for a in np.flatnonzero(~(lost < out - 36.0)).tolist():
+            out[a], lost[a] = self._in_logs(assignments[a]), -np.inf
         return out, lost
+
+    def _in_logs(self, row: np.ndarray) -> float:
+        """log Z(c) in log space, for tables that linear arithmetic cannot hold."""
+        chosen = dict(zip(self.cutset.variables.tolist(), row.tolist(), strict=True))
+        tables, constant = [], 0.0
+        for scope, table in zip(self._model.scopes, self._model.log_tables(), strict=True):
+            cut = np.asarray(table[tuple(chosen.get(v, slice(None)) for v in scope)])
+            if cut.ndim:
+                tables.append(cut)
+            else:
+                constant += float(cut)
+        return self.tree.log_partition(tables)[0] + constant
 
 
 class _Slices(NamedTuple):
@@ -122,14 +143,15 @@ class _Slices(NamedTuple):
     cells: list[int]
     tables: list[np.ndarray]
     peaks: list[np.ndarray]
+    range: float  # Σ over factors of the largest finite |log| below its slice's maximum
     size: float  # Σ over factors of the largest finite |log| below its slice's maximum, and of the largest maximum
 
 
 def _slices(model: FactorGraph, cutset: Cutset) -> _Slices:
     step = {int(v): d for d, v in enumerate(cutset.variables)}
     rank = {int(v): d for d, v in enumerate(cutset.order)}
-    found = _Slices([0], [], [], [], [], [], 0.0)
-    size = 0.0
+    found = _Slices([0], [], [], [], [], [], 0.0, 0.0)
+    size, steep = 0.0, 0.0
     rest: list[tuple] = []
     alone: list[tuple] = []
     for scope, table in zip(model.scopes, model.log_tables(), strict=True):
@@ -140,7 +162,8 @@ def _slices(model: FactorGraph, cutset: Cutset) -> _Slices:
         with np.errstate(invalid="ignore"):
             lowered = np.where(np.isneginf(peak)[:, None], -np.inf, flat - peak[:, None])
         size += float(np.abs(peak[np.isfinite(peak)]).max(initial=0.0))
-        size += 2.0 * float(np.abs(lowered[np.isfinite(lowered)]).max(initial=0.0)) + 4.0
+        depth = float(np.abs(lowered[np.isfinite(lowered)]).max(initial=0.0))
+        size, steep = size + 2.0 * depth + 4.0, steep + depth
         strides = np.cumprod([1, *(table.shape[i] for i in cut[:0:-1])])[::-1].tolist() if cut else []
         (rest if free else alone).append(([step[scope[i]] for i in cut], strides, np.exp(lowered), peak))
     for of, strides, linear, peak in rest + alone:  # the tree numbers those with free variables, in this order
@@ -150,7 +173,7 @@ def _slices(model: FactorGraph, cutset: Cutset) -> _Slices:
         found.cells.append(linear.shape[1])
         found.tables.append(linear.ravel())
         found.peaks.append(peak)
-    return found._replace(size=size)
+    return found._replace(size=size, range=steep)
 
 
 def _conditioned(tree: BucketTree, slices: _Slices) -> tuple[kernels.Conditioned, np.ndarray]:
