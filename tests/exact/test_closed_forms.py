@@ -71,6 +71,14 @@ def test_chains(J, H, T, periodic):
     assert chain_log_z(7, T, J, H, periodic=periodic) == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.parametrize(("n", "H", "periodic"), [(3, 0.0, True), (3, 30.0, True), (2, 30.0, False), (8, 30.0, False)])
+def test_cold_antiferromagnetic_chains_keep_their_digits(n, H, periodic):
+    model = Ising.chain(n, coupling=-100.0, field=H, periodic=periodic)
+    assert chain_log_z(n, 1.0, -100.0, H, periodic=periodic) == pytest.approx(
+        log_z(model, Enumeration()).value, rel=1e-14
+    )
+
+
 def test_curie_weiss():
     model = Ising.complete(9, coupling=1.2 / 9, field=0.3, beta=1 / 0.8)
     assert curie_weiss_log_z(9, 0.8, 1.2, 0.3) == pytest.approx(log_z(model, Enumeration()).value, rel=1e-12)

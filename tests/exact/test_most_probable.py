@@ -1,5 +1,6 @@
 """The k best configurations against sorted enumeration: ties, zeros, free variables, evidence."""
 
+import json
 import math
 
 import numpy as np
@@ -55,6 +56,14 @@ def test_a_degenerate_ground_state_is_counted():
     found = cal.most_probable(glass, count + 1)
     assert np.isclose(found.log_weights[:count], best).all()
     assert found.log_weights[count] < best - 1.0
+
+
+def test_the_lowest_levels_of_a_published_density_of_states(shared_data):
+    counts = json.loads((shared_data / "ising" / "dos_8.json").read_text())
+    levels = sorted((int(e), int(g)) for e, g in counts.items() if int(g))[:4]
+    found = cal.most_probable(cal.Ising.square((8, 8)), sum(g for _, g in levels))
+    assert found.log_weights.tolist() == [-float(e) for e, g in levels for _ in range(g)]
+    assert len(np.unique(found.states, axis=0)) == len(found)
 
 
 def test_the_best_of_a_long_chain_by_hand():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calipers.exact import graph_sweeps as walks
-from calipers.exact import ordering
+from calipers.exact import ordering, single_orders
 from calipers.exact.contraction_orders import cotengra_order, order_to_path, path_to_order
 from calipers.exact.ordering import adjacency, best_order, greedy_order, min_size_order, order_cost, swept_order
 
@@ -71,7 +71,7 @@ def candidates(sizes, scopes):
     yield level
     yield swept_order(graph, level)
     yield min_size_order(graph)
-    yield ordering._sparse_min_size(graph)
+    yield single_orders._sparse_min_size(graph)
     for mix, noise, weighted in itertools.product((0.0, 0.3, math.inf), (0.0, 0.2), (False, True)):
         yield greedy_order(graph, mix=mix, noise=noise, weighted=weighted, jitter=jitter)
     for start in (None, level):
@@ -124,7 +124,7 @@ def test_greedy_takes_the_least_score(weighted, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_quotient_graph_takes_the_smallest_bucket(seed):
     sizes, scopes = random_problem(seed, n=30)
-    order = ordering._sparse_min_size(adjacency(len(sizes), scopes, sizes))
+    order = single_orders._sparse_min_size(adjacency(len(sizes), scopes, sizes))
     around, score, eliminate = greedy_literally(sizes, scopes, None)
     for v in order.tolist():
         assert score(v) <= min(map(score, around)) + 0.126  # its queue is graded in eighths of a bit
@@ -182,7 +182,8 @@ def test_without_factors(n):
 
 
 def test_many_variables_need_no_bits(monkeypatch):
-    monkeypatch.setattr(ordering, "MAX_BITSET", 50)
+    for module in (ordering, single_orders):
+        monkeypatch.setattr(module, "MAX_BITSET", 50)
     found = best_order((2,) * 100, [(i, i + 1) for i in range(99)], seconds=math.inf, trials=50)
     assert found.log2_largest == 2.0
     late = min_size_order(adjacency(100, grid(10, 10)), deadline=0.0)

@@ -52,6 +52,25 @@ def test_frequencies_of_the_zoo(example):
     check_frequencies(example.model, found.states, listed(example.model))
 
 
+@pytest.mark.parametrize("example", [m for m in SMALL if isinstance(m.model, cal.Ising)], ids=lambda m: m.name)
+def test_frequencies_of_the_zoo_by_transfer_matrix(example):
+    states = cal.sample(example.model, COUNT, seed=1, method=cal.TransferMatrix()).states
+    check_frequencies(example.model, states, listed(example.model))
+
+
+def test_planar_magnets_of_any_width():
+    wide = cal.Ising.square((40, 40), coupling="gauss:1.0", beta=0.8, periodic=False, seed=3)
+    found = cal.sample(wide, 12, seed=1)
+    assert (found.method, found.states.shape, found.states.dtype) == (repr(cal.Planar()), (12, 1600), np.int8)
+    assert np.array_equal(found.states[:5], cal.sample(wide, 5, seed=1).states)
+    small = cal.Ising.square((3, 4), coupling="gauss:1.0", beta=0.8, periodic=False, seed=3)
+    check_frequencies(small, cal.sample(small, COUNT, seed=1, method=cal.Planar()).states, listed(small))
+    mixed = small.factor_graph().condition({0: 1})
+    check_frequencies(mixed, cal.sample(mixed, COUNT, seed=1, method=cal.Planar()).states, listed(mixed))
+    with pytest.raises(Refusal, match="genus"):
+        cal.sample(cal.Ising.square((4, 4)), 1, seed=1, method=cal.Planar())
+
+
 @given(graph=factor_graphs(), seed=st.integers(0, 2**63 - 1))
 def test_frequencies_of_random_graphs(graph, seed):
     listing = listed(graph)
@@ -140,6 +159,8 @@ def test_the_transfer_matrix_takes_what_elimination_cannot_hold():
 def test_refusals_say_why():
     with pytest.raises(Refusal, match=r"2\^\d+"):
         cal.sample(cal.Ising.complete(70), 1, seed=0)
+    with pytest.raises(Refusal, match="1 allowed"):
+        cal.sample(cal.Ising.chain(100), 10**8, seed=0, memory=1e9)
     with pytest.raises(Refusal, match="MeanField"):
         cal.sample(cal.Ising.chain(5), 1, seed=0, method=cal.MeanField())
     with pytest.raises(Refusal, match=r"2\^1200"):  # beyond what float64 can count

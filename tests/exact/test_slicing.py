@@ -71,7 +71,7 @@ def test_it_refuses_slices_that_take_too_long_and_marginals_that_do_not_fit():
 
 
 def test_zeros_make_slices_cheaper_than_one_piece(monkeypatch):
-    """Six states, equal at all of five sites: one fixed site determines the others, and the sample of slices says so."""
+    """Six states, equal at all of five sites: one fixed site determines the others, as the sample of slices says."""
     monkeypatch.setattr(elimination, "_WORTH_SLICING", 0.0)
     monkeypatch.setattr(elimination, "_CACHE", 8.0 * 6**3)
     monkeypatch.setattr(slicing, "_FACTOR_CELLS", 0.0)

@@ -1,5 +1,6 @@
 """Cumulants, entropy, energy, heat capacity and susceptibility against enumeration and closed forms."""
 
+import json
 import math
 
 import numpy as np
@@ -85,6 +86,22 @@ def test_a_long_chain_has_the_textbook_heat_capacity():
     t = math.tanh(K)
     spread = n * (1 + t) / (1 - t) - 2 * t * (1 - t**n) / (1 - t) ** 2
     assert cal.susceptibility(chain) == pytest.approx(K * spread, rel=1e-12)
+
+
+@pytest.mark.parametrize("T", [0.5, 2.269, 10.0])
+def test_the_torus_of_a_published_density_of_states(T, shared_data):
+    """Beale's g(E) of the 8 × 8 torus gives every derivative of log Z."""
+    counts = json.loads((shared_data / "ising" / "dos_8.json").read_text())
+    E = np.array([int(e) for e, g in counts.items() if int(g)], float)
+    log_p = np.array([math.log(int(g)) for g in counts.values() if int(g)]) - E / T
+    p = np.exp(log_p - np.logaddexp.reduce(log_p))
+    torus = cal.Ising.square((8, 8), beta=1 / T)
+    mean = p @ E
+    third = p @ (E - mean) ** 3
+    assert cal.energy(torus) == pytest.approx(mean, rel=1e-12)
+    assert cal.heat_capacity(torus) == pytest.approx(p @ (E - mean) ** 2 / T**2, rel=1e-10)
+    assert cal.entropy(torus) == pytest.approx(np.logaddexp.reduce(log_p) + mean / T, rel=1e-10)
+    assert cal.cumulants(torus, energy_statistic(torus), 3)[2] == pytest.approx(third, rel=1e-9)
 
 
 def test_frozen_models_keep_their_digits():

@@ -3,11 +3,12 @@
     log Z ≤ ⅔ Σ_i λ_i − n/2 + Σ_k φ(μ_k) + ½ hᵀM⁻¹h + (n/2) log(πe/2),   M = diag(λ) − J ≻ 0
     φ(μ) = −½ log min(μ, 3) − max(μ − 3, 0)/6,   μ_k the eigenvalues of M;   J, h the couplings and fields times β
 
-for any λ with M positive definite: spins smeared out over intervals of length 2 have a density, whose entropy a Gaussian
-of the same covariance bounds (Theorem 8). Convex in λ; λ is improved by Newton's method, every iterate a bound. **Cost** one
-dense eigenvalue problem a step, 10 n³. **Fails** to be tight where local structure matters (sparse graphs: use strips
-or mini-buckets). **Source** Wainwright & Jordan, *Log-determinant relaxation* (2006), eq. 17, with its dual solved by
-hand but for λ; the eigenvalues beyond 3 are its constraint that a covariance is positive semidefinite.
+for any λ with M positive definite: spins smeared out over intervals of length 2 have a density, whose entropy a
+Gaussian of the same covariance bounds. **Proves** an upper bound (Theorem 8). It is convex in λ, which Newton's method
+improves, every iterate a bound. **Cost** one dense eigenvalue problem a step, 10 n³. **Fails** to be tight where local
+structure matters (sparse graphs: use strips or mini-buckets), and by 0.18 a spin for independent ones. **Source**
+Wainwright & Jordan, *Log-determinant relaxation for approximate inference in discrete Markov random fields* (2006),
+its dual solved by hand but for λ; the eigenvalues beyond 3 are its constraint that covariances have no negative ones.
 """
 
 import math

@@ -125,8 +125,8 @@ class Regions:
             here, there = group.sites.shape, group.pairs.shape
             rows, links = slice(site, site + group.sites.size), slice(pair, pair + group.pairs.size)
             where = ((rows, here), (links, there), (rows, here))
-            parts = tuple(x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True))
-            slopes = tuple(x[at].reshape(shape) for x, (at, shape) in zip(slope, where, strict=True))
+            parts = Split(*(x[at].reshape(shape) for x, (at, shape) in zip(split, where, strict=True)))
+            slopes = Split(*(x[at].reshape(shape) for x, (at, shape) in zip(slope, where, strict=True)))
             evaluate(group.template, parts, slopes, shed[rows].reshape(here), sizes[rows].reshape(here))
             site, pair = rows.stop, links.stop
         return math.fsum(shed), self._rounding(split, shed, sizes), slope

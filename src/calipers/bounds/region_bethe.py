@@ -4,10 +4,10 @@
 
 The blocks b are the large factors of a factor graph, the edges between them its small ones; this is its Bethe
 functional at pseudo-marginals that agree on every site: Q_b under any further fields fixes m_i, and p_ij is any table
-with marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both signs
-are allowed when flips of spins make them so. The fields are those of belief propagation between blocks: every iterate
-is a bound. **Cost** 2^width entries a site and sweep. **Fails** by refusing frustrated models. **Source** Ruozzi, *The
-Bethe partition function of log-supermodular graphical models* (2012), Theorem 3.5; Yedidia, Freeman & Weiss 2005.
+with marginals m_i and m_j. **Proves** a lower bound (Theorem 6) if all βJ ≥ 0, fields of any sign; couplings of both
+signs are allowed when flips of spins make them so. The fields are those of belief propagation between blocks: every
+iterate is a bound. **Cost** 2^width entries a site and sweep. **Fails** by refusing frustrated models. **Source**
+Ruozzi, *The Bethe partition function of log-supermodular graphical models* (2012).
 """
 
 import math
@@ -61,7 +61,8 @@ class RegionBethe(AbstractMethod):
         if signs is None:
             raise Refusal("RegionBethe() needs a model without frustration; use StructuredMeanField() for this one")
         width = "growing" if self.width is None else f"{self.width}"
-        return Plan(f"Region-Bethe, blocks of width {width}, {self.sweeps} sweeps a start.", (turned(model, signs), signs), limits=limits)
+        text = f"Region-Bethe, blocks of width {width}, {self.sweeps} sweeps a start."
+        return Plan(text, (turned(model, signs), signs), limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """An answer whenever the bound moves, at ever larger widths."""

@@ -35,7 +35,7 @@ class Template(NamedTuple):
     scratch: int  # entries of the messages alive at once
 
 
-@intrinsic
+@intrinsic  # its first argument is the compiler's
 def _as_int(context, x):
     """The bits of a float64."""
 
@@ -75,7 +75,7 @@ def exp_of_negative(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return p * _as_float((_as_int(shifted) + 1023) << 52)
+    return p * _as_float((_as_int(shifted) + 1023) << 52)  # type: ignore[call-arg]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -118,8 +118,8 @@ class Strips(AbstractMethod):
         value = bound.value - model.beta * model.offset
         error = bound.error + ULP * (abs(value) + 2.0 * abs(model.beta * model.offset))
         name, proof = repr(Strips(width, self.steps)), lambda: witness(regions, bound.split)
-        stats = {"width": width, "steps": bound.step, "strips": sum(len(g.sites) for g in regions.groups)}
-        stats["cells"] = regions.cells
+        count = sum(len(g.sites) for g in regions.groups)
+        stats = {"width": width, "steps": bound.step, "strips": count, "cells": regions.cells}
         if _single(regions):
             lower, upper = exact_sides(value, error, name, proof)
             return Answer(lower, upper, value=value, result=Result.EXACT, stats=stats, plan=plan)

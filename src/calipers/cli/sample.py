@@ -113,9 +113,10 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
 
     from calipers.core.method import Refusal
     from calipers.exact.query import Impossible
-    from calipers.exact.sampling import ENGINES, choose, draws, generator, state_type
+    from calipers.exact.sampling import ENGINES, check_room, choose, draws, generator, state_type
 
     try:
+        check_room(model, job.wanted, job.limits)
         method, found = choose(model, job.limits, ENGINES if job.method is None else (job.method,))
     except Refusal as refusal:
         return Drawn(None, {}, None, "refused", str(refusal))

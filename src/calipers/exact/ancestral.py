@@ -2,10 +2,10 @@
 
     x_b ~ p(x_b | rest_b),   b = last eliminated … first eliminated
 
-**Proves** that every configuration comes with its probability under the model, up to the rounding of float64 (about
-2⁻⁵³ a conditional probability); draws are independent. **Cost** one forward pass and one visit of each joint entry to
-tabulate the conditional distribution functions; then, a sample, as many steps as the buckets have variables in scope,
-some nanoseconds each, and one uniform a bucket. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
+**Proves** that every configuration comes with its probability under the model, up to rounding (each conditional
+probability to within 2⁻⁵³ times the size of the logs); draws are independent. **Cost** one forward pass and one visit
+of each joint entry to tabulate the conditional distribution functions; then, a sample, one uniform a bucket and some
+nanoseconds for each variable in its scope. **Fails** by refusing, as elimination does. **Source** Dechter 1999;
 "forward filtering, backward sampling" for chains (Carter & Kohn 1994); ancestral sampling in directed models.
 """
 

@@ -102,7 +102,7 @@ class BucketTree:
 
     @functools.cached_property
     def rounds(self) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """How many roundings each table, message and shift meets, (items in its bucket + 7) each; and each power sum."""
+        """How many roundings each table, message and shift meets, items in its bucket + 7 each; and each power sum."""
         tables, messages, shifts = np.zeros(len(self.scopes)), np.zeros(len(self.buckets)), 0.0
         for bucket in self.buckets:
             rounds = len(bucket.tables) + len(bucket.children) + 7

@@ -19,15 +19,16 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Formula
+from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
 from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.transfer_matrix import as_magnet
+from calipers.exact.transfer_matrix import as_magnet, recognition_error
 from calipers.models.edges import canonical
 from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
@@ -74,7 +75,7 @@ class ClosedForm(AbstractMethod):
         """One exact answer, without marginals."""
         name, value, error, constant, shape = plan.structure
         value -= constant
-        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant))
+        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant)) + recognition_error(model)
         lower, upper = exact_sides(value, error, repr(self), _witness(model, name, shape))
         yield Answer(lower, upper, value=value, result=Result.EXACT, stats={"formula": name}, plan=plan)
 
@@ -151,20 +152,8 @@ def _ring(magnet: _Magnet) -> tuple[float, float] | None:
     if not whole or connected_components(graph, directed=False)[0] > 1:
         return None
     K, h = float(magnet.couplings[0]), float(magnet.fields[0])
-    power = _log_power(np.array([[K + h, -K], [-K, K - h]]), e)
-    ends = np.zeros(2) if e == n else np.array([h, -h]) / 2.0
-    value = np.logaddexp(*np.diag(power)) if e == n else logsumexp(power + ends[:, None] + ends)
-    return float(value), ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(float(value)))
-
-
-def _log_power(log_matrix: np.ndarray, n: int) -> np.ndarray:
-    """log of the n-th power of a positive matrix, by squaring in log space: sums of positive terms only."""
-    result, square = np.array([[0.0, -np.inf], [-np.inf, 0.0]]), log_matrix
-    while n:
-        if n & 1:
-            result = logsumexp(result[:, :, None] + square[None], axis=1)
-        square, n = logsumexp(square[:, :, None] + square[None], axis=1), n >> 1
-    return result
+    value = chain_log_z(n, 1.0, K, h, periodic=e == n)
+    return value, ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(value))
 
 
 def _complete(magnet: _Magnet) -> tuple[float, float] | None:
@@ -172,11 +161,8 @@ def _complete(magnet: _Magnet) -> tuple[float, float] | None:
     n = magnet.n
     if 2 * len(magnet.edges) != n * (n - 1) or not (_uniform(magnet.couplings) and _uniform(magnet.fields)):
         return None
-    K, h, up = float(magnet.couplings[0]), float(magnet.fields[0]), np.arange(n + 1)
-    M = 2.0 * up - n
-    count = gammaln(n + 1) - gammaln(up + 1) - gammaln(n - up + 1)
-    terms = count + 0.5 * K * (M**2 - n) + h * M
-    value = float(logsumexp(terms))
+    K, h = float(magnet.couplings[0]), float(magnet.fields[0])
+    value = curie_weiss_log_z(n, 1.0, K * n, h)
     size = 4.0 * float(gammaln(n + 1)) + abs(K) * n * (n + 1.0) + 2.0 * abs(h) * n + n + 1.0
     return value, ULP * (8.0 * size + 4.0 * abs(value))
 

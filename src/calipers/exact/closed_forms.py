@@ -91,17 +91,21 @@ def yang_magnetization(T: Any, J: float = 1.0) -> Any:
 
 
 def chain_log_z(n: int, T: float, J: float = 1.0, H: float = 0.0, *, periodic: bool = True) -> float:
-    """log Z of `n` spins in a ring (n ≥ 3) or an open chain, in nats."""
+    """log Z of `n` spins in a ring (n ≥ 3) or an open chain, in nats; no digits cancel at any temperature."""
     K, h = J / T, H / T
-    scale = abs(K) + abs(h)  # log of the largest entry, taken out
-    matrix = np.exp(np.array([[K + h, -K], [-K, K - h]]) - scale)
-    values, vectors = np.linalg.eigh(matrix)
-    top = np.abs(values).max()
-    powers = (values / top) ** (n if periodic else n - 1)
-    if periodic:
-        return float(n * (scale + np.log(top)) + np.log(powers.sum()))
-    ends = vectors.T @ np.exp(np.array([h, -h]) / 2.0 - abs(h) / 2.0)
-    return float((n - 1) * (scale + np.log(top)) + abs(h) + np.log((ends**2 * powers).sum()))
+    power = _log_power(np.array([[K + h, -K], [-K, K - h]]), n if periodic else n - 1)
+    ends = np.zeros(2) if periodic else np.array([h, -h]) / 2.0
+    return float(np.logaddexp(*np.diag(power)) if periodic else logsumexp(power + ends[:, None] + ends))
+
+
+def _log_power(log_matrix: np.ndarray, n: int) -> np.ndarray:
+    """log of the n-th power of a positive matrix, by squaring in log space: sums of positive terms only."""
+    result, square = np.array([[0.0, -np.inf], [-np.inf, 0.0]]), log_matrix
+    while n:
+        if n & 1:
+            result = logsumexp(result[:, :, None] + square[None], axis=1)
+        square, n = logsumexp(square[:, :, None] + square[None], axis=1), n >> 1
+    return result
 
 
 def curie_weiss_log_z(n: int, T: float, J: float = 1.0, H: float = 0.0) -> float:

@@ -91,9 +91,10 @@ def best_sweep(n: int, edges: np.ndarray, lattice: Lattice | None, most_bits: in
             choices.append((log2, k, kept, clamped))
     if not choices:
         return Sweep([], (), plain[cheap[0]][1], int(frontier_bits(n, edges, plain[cheap[0]][1])[0].max()), math.inf)
-    log2, _, kept, clamped = min(choices, key=lambda c: c[:2])
+    _, _, kept, clamped = min(choices, key=lambda c: c[:2])
     steps = list(lay_out(n, edges, kept))
-    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), 2.0**log2)
+    cells = 2.0 ** max(0, len(clamped) - free) * math.fsum(2.0**s.bits for s in steps)
+    return Sweep(steps, clamped, kept, max((s.bits for s in steps), default=0), cells)
 
 
 def _log2_cells(bits: np.ndarray) -> float:

@@ -30,8 +30,12 @@ def dissect(home: np.ndarray, cities: int) -> Fronts:
 
 @njit(cache=True, nogil=True)
 def _search(source, part, inside, start, near, queue, seen, stamp, distance):
-    """Breadth-first distances inside a part from `source`; other components follow one after another."""
-    n, head, tail, nxt = len(part), 0, 0, 0
+    """Breadth-first distances inside a part from `source`; other components follow one after another.
+
+    **Returns:** the city that was reached last; the place in `queue`, near its middle, where a new component begins, 0
+    if there is only one.
+    """
+    n, head, tail, nxt, gap = len(part), 0, 0, 0, 0
     seen[source] = stamp
     distance[source] = 0
     queue[0] = source
@@ -41,6 +45,7 @@ def _search(source, part, inside, start, near, queue, seen, stamp, distance):
             while seen[part[nxt]] == stamp:
                 nxt += 1
             v = part[nxt]
+            gap = tail if abs(2 * tail - n) < abs(2 * gap - n) else gap
             seen[v] = stamp
             distance[v] = distance[queue[head - 1]] + 1
             queue[tail] = v
@@ -54,7 +59,7 @@ def _search(source, part, inside, start, near, queue, seen, stamp, distance):
                 distance[w] = distance[v] + 1
                 queue[tail] = w
                 tail += 1
-    return queue[n - 1]
+    return queue[n - 1], gap
 
 
 @njit(cache=True, nogil=True)
@@ -96,9 +101,14 @@ def _shortest_cut(part, order, inside, start, near, seen, stamp):
 
 @njit(cache=True, nogil=True)
 def _landmarks(part, inside, start, near, queue, seen, stamp, D):
-    """Breadth-first distances D[0…3] from four cities far apart: a, b at two ends, c, d at two ends of their middle."""
-    a = _search(part[0], part, inside, start, near, queue, seen, stamp, D[0])
-    b = _search(a, part, inside, start, near, queue, seen, stamp + 1, D[0])
+    """Breadth-first distances D[0…3] from four cities far apart: a, b at two ends, c, d at two ends of their middle.
+
+    **Returns:** 0; or, when the part is not connected, where to divide it, in the order of `queue`.
+    """
+    a, gap = _search(part[0], part, inside, start, near, queue, seen, stamp, D[0])
+    if gap:
+        return gap
+    b, _ = _search(a, part, inside, start, near, queue, seen, stamp + 1, D[0])
     _search(b, part, inside, start, near, queue, seen, stamp + 2, D[1])
     city, least = part[0], 1 << 60
     for v in part:
@@ -111,14 +121,18 @@ def _landmarks(part, inside, start, near, queue, seen, stamp, D):
         for v in part:
             if abs(D[0, v] - D[1, v]) <= least + 1 and row[v] > far:
                 city, far = v, row[v]
+    return 0
 
 
 @njit(cache=True, nogil=True)
 def _halve(part, inside, start, near, queue, seen, stamp, D, scratch):
     """Orders `part` so that a short cut lies near its middle; returns the place and the next free stamp."""
     n = len(part)
-    _landmarks(part, inside, start, near, queue, seen, stamp, D)
+    gap = _landmarks(part, inside, start, near, queue, seen, stamp, D)
     stamp += 6
+    if gap:
+        part[:] = queue[:n]
+        return gap, stamp
     across, along = D[0][part] - D[1][part], D[2][part] - D[3][part]
     keys = (across, along, across + along, across - along)
     best, place, chosen = 1 << 60, n // 2, np.arange(n)
@@ -144,7 +158,7 @@ def _regions(start, near, cities):
     inside = np.zeros(cities, np.int64)
     queue, seen, scratch = np.empty(cities, np.int64), np.full(cities, -1), np.empty(8 * cities + 8, np.int64)
     D = np.zeros((4, cities), np.int64)
-    stamp, used, t = 0, 1, 0
+    stamp, used, t = np.int64(0), 1, 0  # a literal 0 would have `_halve` compiled twice
     if cities:
         last[0] = cities
     while t < used and cities:  # preorder numbers from the root: a region's parts come later

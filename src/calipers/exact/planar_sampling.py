@@ -10,15 +10,22 @@ and more, where the terms of a Pfaffian differ in sign. **Source** after Thomas 
 sampling the two-dimensional Ising spin glass* (2009).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from calipers.core.method import Refusal
+from calipers.core.method import Limits, Refusal
+from calipers.core.model import AbstractDiscreteModel
+from calipers.exact.planar import Planar, PlanarTask, planar_task
 from calipers.exact.planar_elimination import Factor, forward, hand_down, inverse_front, largest_front, oriented
 from calipers.exact.planar_partition import PlanarGraph, log_partition_planar, weights
+from calipers.exact.query import Impossible
+from calipers.exact.sampler import ExactSampler, sampler, state_type
+from calipers.models.reduction import lift_states
 
+Draw = Callable[[int, np.random.Generator], np.ndarray]
 _LARGEST_SLIP = 1e-6  # probabilities may leave [0, 1] by this much, from rounding, and are then cut
 
 
@@ -27,6 +34,11 @@ def sample_planar_spins(graph: PlanarGraph, K: np.ndarray, count: int, rng: np.r
 
     **Raises:** `Refusal` when the graph is not drawn on a plane, or it is too cold for the rounding of float64.
     """
+    return planar_drawer(graph, K)(count, rng)
+
+
+def planar_drawer(graph: PlanarGraph, K: np.ndarray) -> Draw:
+    """What draws such samples, the elimination done once and for all; it raises what `sample_planar_spins` does."""
     if graph.surface.genus:
         raise Refusal(f"samples need a drawing on the plane; this one has genus {graph.surface.genus}")
     found = log_partition_planar(graph, K)
@@ -35,15 +47,19 @@ def sample_planar_spins(graph: PlanarGraph, K: np.ndarray, count: int, rng: np.r
     short, long = weights(graph, K, found.reference)
     long = graph.surface.signs[0] * long
     factor = Factor(*forward(graph.fronts, graph.surface.place, short, long)[2])
-    samples = np.empty((count, graph.n), np.int8)
     relative = found.reference[graph.edges[:, 0]] * found.reference[graph.edges[:, 1]]
-    for i in range(count):
-        same, slip = _draw_walls(graph.fronts, factor, long, rng.random(len(long)))
-        if not slip <= _LARGEST_SLIP:
-            raise Refusal(f"a conditional probability was off by {slip:.1g}, from rounding: too cold to sample")
-        start = rng.choice(np.array([-1.0, 1.0]), graph.n)
-        samples[i] = _spins(graph.n, graph.edges, np.where(same[: len(relative)], relative, -relative), start)
-    return samples
+
+    def draw(count: int, rng: np.random.Generator) -> np.ndarray:
+        samples = np.empty((count, graph.n), np.int8)
+        for i in range(count):
+            same, slip = _draw_walls(graph.fronts, factor, long, rng.random(len(long)))
+            if not slip <= _LARGEST_SLIP:
+                raise Refusal(f"a conditional probability was off by {slip:.1g}, from rounding: too cold to sample")
+            start = rng.choice(np.array([-1.0, 1.0]), graph.n)
+            samples[i] = _spins(graph.n, graph.edges, np.where(same[: len(relative)], relative, -relative), start)
+        return samples
+
+    return draw
 
 
 @njit(cache=True, nogil=True)
@@ -62,7 +78,7 @@ def _draw_walls(fronts, factor, long, uniform):
     """Whether each edge is no wall, (e,), and how far any probability was outside [0, 1]."""
     most = largest_front(fronts, factor)
     front, x, y = np.empty(most * most), np.empty(most), np.empty(most)
-    same, slip, stack, top = np.zeros(len(long), np.bool_), 0.0, np.empty(1024), 0
+    same, slip, stack, top = np.zeros(len(long), np.bool_), 0.0, np.empty(1024), np.int64(0)
     for t in range(len(fronts.left) - 1, -1, -1):
         G, back, _ = inverse_front(fronts, factor, t, front, stack, top, x, y)
         f = len(back)
@@ -113,6 +129,38 @@ def _spins(n, edges, product, start):
     return spins
 
 
+@sampler.register
+def planar_sampler(method: Planar, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
+    """The sampler of a planar magnet. Raises `Refusal`, and `Impossible`."""
+    plan = method.plan(model, Limits(deadline=limits.deadline, memory=limits.memory))
+    task = plan.structure
+    if task is None:
+        raise Impossible
+    answer = next(method.answers(model, plan))
+    at_once = max(1, int(1.0 / max(plan.seconds, 1e-3))) * model.n  # about a second's
+    return ExactSampler(_state_drawer(task), answer, at_once)
+
+
+def _state_drawer(task: PlanarTask) -> Draw:
+    """Draws states of the model's variables."""
+    draw_spins, reduced = planar_drawer(task.graph, task.K), task.reduced
+
+    def draw(count: int, rng: np.random.Generator) -> np.ndarray:
+        spins = draw_spins(count, rng)
+        if task.ghost:
+            spins = spins[:, :-1] * spins[:, -1:]
+        states = ((1 - spins) // 2).astype(np.int8)
+        if reduced is None:
+            return states
+        lifted = lift_states(reduced, states)
+        free = [v for v, kept in enumerate(reduced.states) if len(kept) > 1 and v not in set(reduced.variables)]
+        for v in free:  # a variable in no factor takes each of its states with equal probability
+            lifted[:, v] = rng.choice(reduced.states[v], count)
+        return lifted.astype(state_type(reduced.original))
+
+    return draw
+
+
 def sample_planar(model: Any, count: int, *, key: Any) -> np.ndarray:
     """Independent samples of a planar magnet: states 0 (up) and 1 (down), int8 (count, n).
 
@@ -122,23 +170,9 @@ def sample_planar(model: Any, count: int, *, key: Any) -> np.ndarray:
     """
     import jax
 
-    from calipers.exact.planar import planar_task
-    from calipers.models.reduction import lift_states
-
     if key is None:
         raise ValueError("sample_planar draws at random; give it key=jax.random.key(seed)")
     task = planar_task(model, 0)
     if task is None:
         raise Refusal("every configuration has weight zero; there is nothing to sample")
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
-    spins = sample_planar_spins(task.graph, task.K, count, rng)
-    if task.ghost:
-        spins = spins[:, :-1] * spins[:, -1:]
-    states = ((1 - spins) // 2).astype(np.int8)
-    if task.reduced is None:
-        return states
-    lifted = lift_states(task.reduced, states)
-    free = [v for v, kept in enumerate(task.reduced.states) if len(kept) > 1 and v not in set(task.reduced.variables)]
-    for v in free:  # a variable in no factor takes each of its states with equal probability
-        lifted[:, v] = rng.choice(task.reduced.states[v], count)
-    return lifted.astype(np.int8)
+    return _state_drawer(task)(count, np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist()))

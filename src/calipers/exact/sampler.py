@@ -35,7 +35,7 @@ def sampler(method: AbstractMethod, model: AbstractDiscreteModel, limits: Limits
 
     **Raises:** `Refusal` when the method has none, or will not take this model under these limits.
     """
-    raise Refusal(f"{method!r} draws no exact samples; use Elimination() or TransferMatrix()")
+    raise Refusal(f"{method!r} draws no exact samples; use Elimination(), TransferMatrix() or Planar()")
 
 
 def state_type(model: AbstractDiscreteModel) -> Any:

@@ -14,14 +14,15 @@ import numpy as np
 from calipers.core.answer import Answer, Result
 from calipers.core.method import AbstractMethod, Limits, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact import ancestral  # noqa: F401  (registers its sampler)
+from calipers.exact import ancestral, planar_sampling  # noqa: F401  (register their samplers)
 from calipers.exact.elimination import Elimination
+from calipers.exact.planar import Planar
 from calipers.exact.query import until
 from calipers.exact.sampler import ExactSampler, sampler, state_type
 from calipers.exact.transfer_matrix import TransferMatrix
 from calipers.models.spins import to_spins
 
-ENGINES: tuple[AbstractMethod, ...] = (Elimination(), TransferMatrix())  # the order in which they are tried
+ENGINES: tuple[AbstractMethod, ...] = (Elimination(), TransferMatrix(), Planar())  # the order in which they are tried
 
 
 class Samples(eqx.Module):
@@ -73,6 +74,7 @@ def sample(
     if count < 0:
         raise ValueError(f"{count} samples cannot be drawn; give a number ≥ 0")
     rng, limits = generator(key, seed), until(time_limit, memory)
+    check_room(model, count, limits)
     method, found = choose(model, limits, ENGINES if method is None else (method,))
     nothing = np.zeros((0, model.n), state_type(model))
     states = np.concatenate([nothing, *draws(found, model.n, count, rng, limits.deadline)])
@@ -91,6 +93,15 @@ def choose(
         except Refusal as refusal:
             reasons.append(str(refusal))
     raise Refusal("; ".join(reasons))
+
+
+def check_room(model: AbstractDiscreteModel, count: int, limits: Limits) -> None:
+    """Raises `Refusal` when `count` samples, held twice while they are put together, would not fit the memory."""
+    needed = 2.0 * count * model.n * np.dtype(state_type(model)).itemsize
+    if needed > limits.memory:
+        raise Refusal(
+            f"{count} samples of {model.n} variables need {needed / 1e9:.3g} GB; {limits.memory / 1e9:.3g} allowed"
+        )
 
 
 def draws(found: ExactSampler, n: int, count: int, rng: np.random.Generator, deadline: float) -> Iterator[np.ndarray]:

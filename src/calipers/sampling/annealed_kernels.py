@@ -45,6 +45,28 @@ def _next(state):
     return np.float64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 1.1102230246251565e-16
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _up(edges, state, odds):
+    """Whether a uniform number is below 1/(1 + exp(−odds)): mostly by comparing with the nearest of `edges`."""
+    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    k = np.int64(z >> np.uint64(54))
+    if odds > edges[k + 1] or odds < edges[k]:
+        return odds > edges[k]
+    return np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16 * (1.0 + math.exp(-odds)) < 1.0
+
+
+@njit(cache=True, nogil=True)
+def _logits():
+    """log(u / (1 − u)) at u = 0, 1/1024, …, 1."""
+    edges = np.empty(1025)
+    edges[0], edges[1024] = -np.inf, np.inf
+    for k in range(1, 1024):
+        edges[k] = math.log(k / (1024.0 - k))
+    return edges
+
+
 @njit(cache=True, nogil=True)
 def _spin_energy(model, s):
     total = 0.0
@@ -57,7 +79,7 @@ def _spin_energy(model, s):
 @njit(cache=True, nogil=True)
 def anneal_spins(model, schedule, seeds, s, log_weight, energy):
     """Takes every chain s[c] (n,) int8 along the schedule (T+1,); energy (T, chains) is recorded if it has rows."""
-    n = s.shape[1]
+    n, edges = s.shape[1], _logits()
     for c in range(s.shape[0]):
         x, state, weight = s[c], seeds[c], 0.0
         now = _spin_energy(model, x)
@@ -71,7 +93,7 @@ def anneal_spins(model, schedule, seeds, s, log_weight, energy):
                 for e in range(model.ptr[i], model.ptr[i + 1]):
                     pull += model.coupling[e] * x[model.nbr[e]]
                 state += _GOLDEN
-                up = _next(state) * (1.0 + math.exp(-2.0 * (model.field[i] + coupling * pull))) < 1.0
+                up = _up(edges, state, 2.0 * (model.field[i] + coupling * pull))
                 new = np.int8(1) if up else np.int8(-1)
                 now += pull * (new - x[i])
                 x[i] = new
