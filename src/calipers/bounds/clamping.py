@@ -22,11 +22,7 @@ from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
-<<<<<<< HEAD
 from calipers.bounds.part_witness import DoneParts, part_witnesses
-=======
-from calipers.bounds.part_witness import part_witnesses
->>>>>>> cert
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
@@ -90,7 +86,6 @@ class Clamping(AbstractMethod):
             return
         if any(len(cut.variables) for _, cut in parts):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
-<<<<<<< HEAD
         stages = self._stages()
         for number, method in enumerate(stages):
             until = time.monotonic() + (
@@ -123,24 +118,14 @@ class Clamping(AbstractMethod):
         """The bracket of these parts, refined until all are done."""
         limits = plan.limits
         frontiers, constant, error, single = [], 0.0, 0.0, None
-=======
-        frontiers, constant, error = [], 0.0, 0.0
-        witnesses: tuple[Any, Any] = (None, None)
->>>>>>> cert
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
             if len(cut.variables) and bound > -math.inf:
-<<<<<<< HEAD
                 done = DoneParts(Conditioner(part, cut))
                 halved = unchanged_by_flips(part, np.ones(part.n, bool))
                 frontiers.append(self._frontier(run, done, bound, halved, limits.memory / (4.0 * len(parts))))
                 single = (run, frontiers[0], done, halved) if len(parts) == 1 else None
-=======
-                frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
-                if len(parts) == 1:
-                    witnesses = part_witnesses(reduced, frontiers[0], cut, run)
->>>>>>> cert
             else:
                 constant, error = constant + bound, error + run.error
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
@@ -150,10 +135,7 @@ class Clamping(AbstractMethod):
             yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
             return
         while True:
-<<<<<<< HEAD
             witnesses = part_witnesses(reduced, *single) if single else (None, None)
-=======
->>>>>>> cert
             yield joined(reduced, frontiers, constant, error, name, stats, plan, witnesses)
             if all(f.done for f in frontiers):
                 return

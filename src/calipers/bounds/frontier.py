@@ -86,7 +86,6 @@ class Frontier:
         self._gain = np.empty(most)
         self._batch = np.empty((0 if evaluate is None else batch, depth), np.uint8)
         self._batch_bound = np.empty(len(self._batch))
-        self.halved, self.found = halved, list[np.ndarray]()  # the assignments whose mass was evaluated, in batches
         self._plant(2 if halved else 1)
         # each log mass is a sum of D differences, each of a few stored numbers that carry the run's rounding
         self.error = error + 4.0 * run.error + ULP * (depth + 8.0) * self.size
@@ -129,17 +128,10 @@ class Frontier:
         """Prefixes on the heap."""
         return int(self.prefixes.counts[WAITING])
 
-<<<<<<< HEAD
     def open_prefixes(self) -> list[np.ndarray]:
         """The states of every open prefix, as long as it is deep."""
         p = self.prefixes
         return [p.states[slot, : p.depth[slot]].copy() for slot in p.heap[: self.open].tolist()]
-=======
-    def groups(self) -> Iterator[np.ndarray]:
-        """The states of every open prefix, as many as it is deep."""
-        for slot in self.prefixes.heap[: self.open].tolist():
-            yield self.prefixes.states[slot, : self.prefixes.depth[slot]].copy()
->>>>>>> cert
 
     def grow(self, expansions: int, dive_share: float = 0.3) -> bool:
         """Expands up to `expansions` prefixes; returns whether it stopped early because a batch was evaluated."""
@@ -151,7 +143,6 @@ class Frontier:
         if filled:
             assert self.evaluate is not None
             found, slack = self.evaluate(self._batch[:filled])
-            self.found.append(self._batch[:filled].copy())
             relative = found - self.bound + self._copies
             for value, most in zip(relative.tolist(), self._batch_bound.tolist(), strict=False):
                 kernels.accumulate(self.mass, min(value, most))
