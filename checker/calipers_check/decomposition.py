@@ -15,7 +15,7 @@ from flint import arb
 from calipers_check.errors import Reject
 from calipers_check.model import Model
 from calipers_check.restricted import NOWHERE, Restricted, cut
-from calipers_check.tables import ONE, ZERO, Table, check_cells, expand, from_logs, log, power, product, sum_last
+from calipers_check.tables import ONE, ZERO, Table, check_cells, expand, from_logs, log, power, product, spend, sum_last
 from calipers_check.witness import Bucket, Extra, read_buckets
 
 
@@ -49,6 +49,7 @@ class Decomposition:
         if sent is None:
             sent = self.sent(path) if path else self.root_sent
         total = sent
+        spend(16 * len(self.unlisted))
         for a in self.unlisted:
             total *= _extreme(restricted.factor(a).cells, side)
         value = log(total)
@@ -59,6 +60,7 @@ class Decomposition:
         restricted = self.restricted.narrowed(path)
         if restricted.empty:
             return ZERO
+        spend(len(self.buckets))
         stale, self.at = self._stale(path), None
         for place in stale:
             self.sends[place] = self._send(place, restricted, path)

@@ -9,6 +9,7 @@ from itertools import combinations
 
 from calipers_check.errors import Reject
 from calipers_check.restricted import Restricted
+from calipers_check.tables import spend
 
 MAX_ARITY = 10  # variables of a factor with zeros
 
@@ -32,6 +33,7 @@ def _check_factor(restricted: Restricted, a: int, scope: tuple[int, ...], flips:
     zeros = any(x.is_zero() for x in cells)
     if zeros and k > MAX_ARITY:
         raise Reject(f"factor {a} has zeros and {k} variables; such factors may have {MAX_ARITY} in a Bethe bound")
+    spend(2 ** (2 * k - 1) if zeros else k * (k - 1) * 2**k // 8)
     for low, high, x, y in _pairs(k) if zeros else _squares(k):
         meet, join, one, other = low ^ mask, high ^ mask, x ^ mask, y ^ mask
         if cells[meet] * cells[join] >= cells[one] * cells[other]:

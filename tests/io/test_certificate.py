@@ -315,11 +315,11 @@ def test_closed_forms_beyond_the_checker_leave_no_witness():
 
 
 def test_planar_values_are_certified_by_elimination_where_that_is_possible(tmp_path):
-    answer = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar())
+    answer = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
     answer.certificate.save(tmp_path / "a.cert")
     verdict = check(tmp_path / "a.cert")
     assert verdict.accepted, verdict.reason
     assert [(c.kind, c.method) for c in verdict.claims] == [("decomposition", "Planar()")] * 2
-    wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar())
+    wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
     with pytest.raises(ValueError, match="witness"):
         _ = wide.certificate
