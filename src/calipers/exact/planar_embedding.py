@@ -17,6 +17,8 @@ from calipers.models.foreign import extra
 from calipers.models.lattices import Lattice
 
 _DRAWN = ("chain", "square", "triangular", "honeycomb")
+_LOOKED_AT = 1000  # sites, in search of a detour
+_MANY = 50_000  # edges, above which no handles are looked for: each planarity test then takes seconds
 
 
 def draw(n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: int = 0) -> np.ndarray | None:
@@ -103,7 +105,7 @@ def _grid_steps(n: int, edges: np.ndarray, width: int) -> np.ndarray:
 def _few_handles(n: int, edges: np.ndarray, best: np.ndarray | None, least: int) -> np.ndarray | None:
     """A drawing of genus below `least`; `best` when none is found."""
     planar = _planar(n, edges)
-    if planar is not None or least <= 1:
+    if planar is not None or least <= 1 or len(edges) > _MANY:
         return best if planar is None else planar
     order = np.argsort(-_detours(n, edges), kind="stable")
     for handles in range(1, least):
@@ -116,7 +118,10 @@ def _few_handles(n: int, edges: np.ndarray, best: np.ndarray | None, least: int)
 
 @njit(cache=True, nogil=True)
 def _detours(n, edges):
-    """For each edge the length of the shortest way between its ends that avoids it; 0 when there is none."""
+    """For each edge the length of the shortest way between its ends that avoids it; 0 when there is none.
+
+    It is n when more than `_LOOKED_AT` sites are closer, so that the cost stays linear.
+    """
     start = np.zeros(n + 1, np.int64)
     for e in range(len(edges)):
         start[edges[e, 0] + 1] += 1
@@ -134,6 +139,9 @@ def _detours(n, edges):
         while head < tail and seen[edges[e, 1]] != e:
             v = queue[head]
             head += 1
+            if head > _LOOKED_AT:
+                detour[e] = n
+                break
             for k in range(start[v], start[v + 1]):
                 w = ends[near[k]]
                 if seen[w] != e and near[k] >> 1 != e:
@@ -165,6 +173,8 @@ def _with_handles(edges: np.ndarray, kept: np.ndarray, rotation: np.ndarray, oth
 
 def _planar(n: int, edges: np.ndarray) -> np.ndarray | None:
     """The rotation of a planar drawing, None when there is none."""
+    if len(edges) > max(3 * n - 6, 1):  # more than any planar graph has
+        return None
     networkx = extra("networkx", "graphs")
     graph = networkx.Graph()
     graph.add_nodes_from(range(n))

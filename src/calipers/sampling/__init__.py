@@ -1,1 +1,1 @@
-"""Random draws from models. Nothing here bounds log Z; `bounds/` does that with what is drawn."""
+"""Random draws from models: kernels that leave p(x) invariant, chains of them, annealing. `bounds/` does the bounding."""

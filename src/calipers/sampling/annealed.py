@@ -65,7 +65,7 @@ def annealing_path(reduced: Reduced) -> Path:
         table -= total
     size = math.fsum([abs(c) for c in constants] + [float(np.abs(t).max()) for t in (*rests, *base)])
     spins = _spins(model.sizes, scopes, rests, base)
-    tables = _tables(model.sizes, scopes, rests, base) if spins is None else None
+    tables = compressed_tables(model.sizes, scopes, rests, base) if spins is None else None
     error = reduced.error + 2.0**-50 * (size + len(constants))
     return Path(spins, tables, base, scopes, rests, math.fsum(constants), error)
 
@@ -89,7 +89,7 @@ def _spins(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Spins
     return kernels.Spins(ptr, tail[order], coupling, field)
 
 
-def _tables(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Tables:
+def compressed_tables(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Tables:
     """The path in compressed rows, variable by variable."""
     starts = np.cumsum([0, *(t.size for t in rests)])
     rows: list[list[tuple[int, int, list[int], list[int]]]] = [[] for _ in sizes]

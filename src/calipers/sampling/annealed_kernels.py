@@ -101,7 +101,7 @@ def anneal_spins(model, schedule, seeds, s, log_weight, energy):
 
 
 @njit(cache=True, nogil=True)
-def _pulls(model, x, v, pull):
+def pulls(model, x, v, pull):
     """The sum of v's tables at each of its states, the others as they are."""
     k = model.states[v]
     pull[:k] = 0.0
@@ -127,7 +127,7 @@ def anneal_tables(model, schedule, seeds, start_energy, xs, log_weight, energy):
             coupling = schedule[t + 1]
             for v in range(n):
                 k = model.states[v]
-                _pulls(model, x, v, pull)
+                pulls(model, x, v, pull)
                 top = -np.inf
                 for i in range(k):
                     odds[i] = model.base[model.base_at[v] + i] + coupling * pull[i]

@@ -1,0 +1,80 @@
+"""What a run of Markov chain Monte Carlo found, and what it is worth."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from calipers.core.model import AbstractDiscreteModel
+from calipers.sampling.diagnostics import LENGTHS, autocorrelation_time, effective_size, split_r_hat
+from calipers.sampling.estimates import Estimate, estimates, slowest
+from calipers.sampling.gibbs import ergodic
+from calipers.sampling.kernel import AbstractKernel
+from calipers.sampling.measure import inverse_temperature
+
+MOST_R_HAT = 1.01
+
+
+class ChainResult(eqx.Module):
+    """Estimates with error bars, and the diagnostics that may refute them.
+
+    **Arguments:** `estimates`, by name; `series`, (chains, t) each; `tau`, `r_hat`, `effective_size` by name: of each
+    series, and of "abs_magnetization"; τ is in sweeps; `states`, (chains, t, n), if kept; `measure_every`, `burn_in`;
+    `kernel`, as text; `interrupted`; `reliable`: chains longer than 50 τ, R̂ below 1.01, and a kernel that certainly
+    reaches every configuration.
+    """
+
+    estimates: dict[str, Estimate]
+    series: dict[str, np.ndarray]
+    tau: dict[str, float]
+    r_hat: dict[str, float]
+    effective_size: dict[str, float]
+    states: np.ndarray | None
+    measure_every: int = eqx.field(static=True)
+    burn_in: int = eqx.field(static=True)
+    kernel: str = eqx.field(static=True)
+    interrupted: bool = eqx.field(static=True)
+    ergodic: bool = eqx.field(static=True)
+
+    @property
+    def measurements(self) -> int:
+        """Measurements of each chain."""
+        return next(iter(self.series.values())).shape[1]
+
+    @property
+    def long_enough(self) -> bool:
+        """Whether every chain is 50 of the longest autocorrelation times long."""
+        known = [t for t in self.tau.values() if np.isfinite(t)]
+        return self.measurements * self.measure_every >= LENGTHS * max(known, default=np.inf)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing speaks against the error bars; that is no proof of them."""
+        known = [r for r in self.r_hat.values() if np.isfinite(r)]
+        return self.ergodic and self.long_enough and max(known, default=np.inf) < MOST_R_HAT
+
+    def __str__(self) -> str:
+        lines = [f"{name:20s} {value}" for name, value in self.estimates.items()]
+        worth = [f"τ {name} {t:.3g} sweeps, R̂ {self.r_hat[name]:.4f}" for name, t in self.tau.items()]
+        verdict = "" if self.reliable else "\nnot reliable: the chain is too short, its parts disagree, or zeros part it"
+        return "\n".join([*lines, *worth]) + verdict
+
+
+def summarise(
+    model: AbstractDiscreteModel, kernel: AbstractKernel, series: dict[str, np.ndarray], states: np.ndarray | None,
+    every: int, burn_in: int, interrupted: bool,
+) -> ChainResult:  # fmt: skip
+    """Estimates and diagnostics of series (chains, t)."""
+    watched: dict[str, Any] = dict(series)
+    if "magnetization" in series:
+        watched["abs_magnetization"] = np.abs(series["magnetization"])
+    length = series["energy"].shape[1]
+    found, tau, r_hat, size = {}, {}, {}, {}
+    if length >= 4:
+        tau = {k: every * float(autocorrelation_time(x, check=False)) for k, x in watched.items()}
+        r_hat = {k: float(split_r_hat(x)) for k, x in watched.items()}
+        size = {k: float(effective_size(x)) for k, x in watched.items()}
+        found = estimates(series, inverse_temperature(model), model.n, slowest(watched))
+    return ChainResult(
+        found, series, tau, r_hat, size, states, every, burn_in, repr(kernel), interrupted, ergodic(model)
+    )
