@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from calipers.core.compiling import compiling
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,7 +69,7 @@ class Interrupts:
             self.asked = True
             self._again = threading.Thread(target=self._repeat, args=(signum,), daemon=True)
             self._again.start()
-        if not self._holding:
+        if not self._holding and not compiling():
             raise KeyboardInterrupt
 
     def _repeat(self, signum: int) -> None:
