@@ -13,6 +13,7 @@ SRC = ROOT / "src"
 CHECKER = ROOT / "checker" / "calipers_check"
 
 FLOORS = (
+    {"catalogue"},
     {"core"},
     {"models"},
     {"io"},

@@ -12,6 +12,8 @@ import importlib
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from calipers.catalogue import METHODS
+
 if TYPE_CHECKING:
     from calipers.core.answer import Answer
     from calipers.core.method import AbstractMethod
@@ -38,19 +40,13 @@ _HOMES = {
     "calipers.io.uai_writer": ("write_uai",),
     "calipers.exact.covariance": ("covariance",),
     "calipers.exact.cumulants": ("cumulants",),
-    "calipers.exact.closed_form": ("ClosedForm",),
     "calipers.exact.density_of_states": ("density_of_states", "torus_density_of_states"),
-    "calipers.exact.counting": ("ModelCounting",),
     "calipers.exact.differentiable": ("log_partition", "moments"),
-    "calipers.exact.elimination": ("Elimination",),
-    "calipers.exact.enumeration": ("Enumeration",),
     "calipers.exact.marginal": ("marginal",),
     "calipers.exact.most_probable": ("MostProbable", "most_probable"),
     "calipers.exact.sampling": ("Samples", "sample"),
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.infinite_strip": ("infinite_strip",),
-    "calipers.exact.transfer_matrix": ("TransferMatrix",),
-    "calipers.exact.planar": ("Planar",),
     "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.sampling.chain": ("Chain", "run_chain"),
     "calipers.sampling.cluster": ("SwendsenWang", "Wolff"),
@@ -60,24 +56,11 @@ _HOMES = {
     "calipers.sampling.multispin": ("Multispin",),
     "calipers.sampling.replicas": ("MultispinReplicas",),
     "calipers.sampling.tempering": ("ParallelTempering",),
-    "calipers.variational.bethe": ("Bethe",),
-    "calipers.variational.mean_field": ("MeanField",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
-    "calipers.bounds.log_determinant": ("LogDeterminant",),
-    "calipers.bounds.annealed": ("AnnealedImportance", "annealed_upper"),
-    "calipers.bounds.clamping": ("Clamping",),
+    "calipers.bounds.annealed": ("annealed_upper",),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
-    "calipers.bounds.mini_bucket": ("MiniBucket",),
-    "calipers.bounds.pairs": ("Pairs",),
-    "calipers.bounds.proposal": ("ImportanceSampling",),
-    "calipers.bounds.search": ("Search",),
-    "calipers.bounds.region_bethe": ("RegionBethe",),
-    "calipers.bounds.strips": ("Strips",),
-    "calipers.bounds.structured_mean_field": ("StructuredMeanField",),
-    "calipers.bounds.tangent": ("Tangent",),
-    "calipers.auto": ("Auto",),
 }
-_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+_WHERE = METHODS | {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = ("plots", "testing", "zoo")  # modules, not names in one
 
 __all__ = ["__version__", "log_prob", "log_z", *_WHERE, *_ROOMS]

@@ -11,13 +11,14 @@ from collections.abc import Generator, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from calipers.auto.bounds import VAST, deterministic, first_bracket, planless, statistical, stream
-from calipers.auto.routes import Route, closed_form, elimination_route, magnet_routes
+from calipers.auto.routes import Route, closed_form, counting_route, elimination_route, magnet_routes
 from calipers.auto.schedule import alternate
 from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.ordering import Order, best_order
+from calipers.exact.probing import sharpened
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
@@ -25,6 +26,7 @@ from calipers.models.reduction import Reduced, as_reduced
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
 _HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
+_COUNTED = 0.3  # of the time left, for model counting
 _MOST = 0.7  # of the time left, that exact work may take
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
 _HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
@@ -45,7 +47,7 @@ class Auto(AbstractMethod):
         if isinstance(model, Ising) and model.n > _LARGE:
             routes = magnet_routes(model, model, limits)
             return _exactly("", routes[0], limits) if _affordable(routes, limits) else _vast(model, limits)
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         order = _order(reduced, limits)
         routes = _routes(model, reduced, order, limits)
         text = (
@@ -153,6 +155,12 @@ def _searched(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answe
         if along is not None and _affordable([along], limits, 0.8) and (yield from _solved(along)) is None:
             return
         situation = situation._replace(order=order)
+    counting = counting_route(situation.reduced, limits, _COUNTED)
+    if counting is not None and not limits.beliefs:
+        reason = yield from _solved(counting)
+        if reason is None:
+            return
+        yield Answer(stats={"ModelCounting": reason})
     yield from _bounds(situation, limits, key)
 
 

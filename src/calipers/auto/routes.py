@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
 from calipers.exact.closed_form import ClosedForm
+from calipers.exact.counting import ModelCounting
 from calipers.exact.elimination import Elimination, plan_order
+from calipers.exact.feasible import has_zeros
 from calipers.exact.ordering import Order
 from calipers.exact.planar import Planar
 from calipers.exact.transfer_matrix import TransferMatrix
@@ -58,9 +60,17 @@ def elimination_route(reduced: Reduced, order: Order, limits: Limits) -> Route |
         return None
 
 
-def _route(method: AbstractMethod, model: Any, limits: Limits) -> Route | None:
-    """The route by `method`, whatever time is left: whether it is affordable is for the caller to say."""
+def counting_route(reduced: Reduced, limits: Limits, share: float) -> Route | None:
+    """Model counting for a share of the time left, where tables are constraints; how long it takes nobody knows."""
+    if not has_zeros(reduced.model):
+        return None
+    until = limits.deadline - (1.0 - share) * limits.seconds_left()
+    return _route(ModelCounting(), reduced, limits, until)
+
+
+def _route(method: AbstractMethod, model: Any, limits: Limits, deadline: float = math.inf) -> Route | None:
+    """The route by `method`; without a deadline, whether it is affordable is for the caller to say."""
     try:
-        return Route(method, model, method.plan(model, dataclasses.replace(limits, deadline=math.inf)))
+        return Route(method, model, method.plan(model, dataclasses.replace(limits, deadline=deadline)))
     except Refusal:
         return None

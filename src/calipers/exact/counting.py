@@ -10,6 +10,7 @@ propagation, components that fall apart) is used. **Fails** by refusing soft tab
 """
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -30,7 +31,8 @@ from calipers.models.reduction import Reduced
 class ModelCounting(AbstractMethod):
     """Exact log Z of hard constraints with weighted variables, by search with propagation, components and a cache.
 
-    **Proves** both sides exactly. **Raises** `Refusal` when a table over several variables has two positive values.
+    **Proves** both sides exactly. **Raises** `Refusal` when a table over several variables has two positive values,
+    or time runs out.
     """
 
     proves: ClassVar[Proves] = Proves.EQUAL
@@ -48,7 +50,7 @@ class ModelCounting(AbstractMethod):
         reduced: Reduced = plan.structure
         value, error, stats = -math.inf, 0.0, {}
         if reduced.log_constant > -math.inf:
-            counter = Counter(reduced.model, 0.3 * plan.limits.memory)
+            counter = Counter(reduced.model, 0.3 * plan.limits.memory, plan.limits.deadline)
             value = counter.count() + reduced.log_constant
             stats = {"decisions": counter.decisions, "cached": len(counter.cache)}
             if value > -math.inf:
@@ -65,7 +67,8 @@ def _flat(table: np.ndarray) -> bool:
 class Counter:
     """The count of a model's formula; `decisions` and `cache` tell what it took, `error` bounds the rounding."""
 
-    def __init__(self, model: FactorGraph, memory: float):
+    def __init__(self, model: FactorGraph, memory: float, deadline: float = math.inf):
+        self.deadline = deadline
         clauses, first = encode(model)
         self.constant, weights = _weights(model, first)
         self.n = len(weights)
@@ -124,6 +127,8 @@ class Counter:
             return self.cache[key]
         self._begin(stack[0])
         while stack:
+            if time.monotonic() > self.deadline:
+                raise Refusal(f"the count did not end in time, after {self.decisions} decisions")
             frame = stack[-1]
             if frame.waiting:
                 part_key, part = frame.waiting[-1]
