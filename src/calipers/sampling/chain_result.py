@@ -56,7 +56,9 @@ class ChainResult(eqx.Module):
     def __str__(self) -> str:
         lines = [f"{name:20s} {value}" for name, value in self.estimates.items()]
         worth = [f"τ {name} {t:.3g} sweeps, R̂ {self.r_hat[name]:.4f}" for name, t in self.tau.items()]
-        verdict = "" if self.reliable else "\nnot reliable: the chain is too short, its parts disagree, or zeros part it"
+        verdict = (
+            "" if self.reliable else "\nnot reliable: the chain is too short, its parts disagree, or zeros part it"
+        )
         return "\n".join([*lines, *worth]) + verdict
 
 

@@ -103,7 +103,9 @@ def first_states(domains: np.ndarray, rng: np.random.Generator, chains: int, sta
         return rng.integers(0, domains, (chains, n), dtype=np.int32)
     given = np.asarray(start)
     if given.shape not in ((n,), (chains, n)) or given.dtype.kind not in "iu":
-        raise ValueError(f"start is {given.dtype} of shape {given.shape}; give integer states ({n},) or ({chains}, {n})")
+        raise ValueError(
+            f"start is {given.dtype} of shape {given.shape}; give integer states ({n},) or ({chains}, {n})"
+        )
     if (given < 0).any() or (given >= domains).any():
         raise ValueError("start has states outside the variables' domains")
     return np.array(np.broadcast_to(given, (chains, n)), np.int32)

@@ -73,7 +73,7 @@ class Multispin(AbstractKernel):
         (m3, rest3), (m4, rest4) = (kernels.threshold(math.exp(-k * K)) for k in (4.0, 8.0))
         lanes = streams(rng, chains, width * -(-_LANES // width)).transpose(0, 2, 1)
         return MultispinState(
-            *halves, np.ascontiguousarray(lanes), streams(rng, chains), np.array([m3, m4], np.uint64),
+            halves[0], halves[1], np.ascontiguousarray(lanes), streams(rng, chains), np.array([m3, m4], np.uint64),
             np.array([rest3, rest4]),
         )  # fmt: skip
 
@@ -88,7 +88,7 @@ class Multispin(AbstractKernel):
         return 1 - up.reshape(len(up), -1).view(np.int8)
 
     def meter(self, model: AbstractDiscreteModel) -> Callable[[MultispinState], Measured]:
-        (rows, columns), _ = torus(model)
+        (_rows, _columns), _ = torus(model)
         assert isinstance(model, Ising)
         J, offset = float(model.couplings[0]), float(model.offset)
 
