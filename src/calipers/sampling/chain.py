@@ -158,7 +158,7 @@ def run_chain(
 ) -> ChainResult:
     """Runs a Markov chain and summarises it.
 
-    **Arguments:** `model`; `kernel`, as `Metropolis()`; `sweeps` after the burn-in; `measure_every` so many of them (1);
+    **Arguments:** `model`; `kernel`, as `Metropolis()`; `sweeps` after the burn-in; `measure_every` so many of them;
     `burn_in` sweeps that are not measured (a fifth of `sweeps`); `key` or `seed`, one of them; `chains`, 4 unless the
     kernel says otherwise; `observables`, {name: function of states (chains, n) to (chains,)}; `keep`, whether
     configurations are stored; `start`, states; `memory`, bytes; `checkpoint`, a file to write every
