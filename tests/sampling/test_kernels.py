@@ -169,6 +169,13 @@ def test_acceptance_of_multispin_is_what_it_should_be():
     assert abs(flipped - tried * p) < 4.9 * np.sqrt(tried * p * (1 - p))
 
 
+def test_threads_change_nothing():
+    state = cal.Multispin().init(WIDE, seed=3, chains=3)
+    assert same(cal.Multispin().step(state, 9)[0], cal.Multispin(threads=2).step(state, 9)[0])
+    with pytest.raises(ValueError, match="threads"):
+        cal.Multispin(threads=0)
+
+
 def test_thresholds_add_up():
     for p in (0.5, 0.3, 1e-4, 1e-9, 1 - 1e-9):
         bits, rest = multispin_kernels.threshold(p)
