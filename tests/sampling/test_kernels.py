@@ -265,6 +265,20 @@ def test_frustration_is_warned_of():
         cal.Wolff().init(cal.Ising.chain(4, field=np.array([1.0, 0, 0, -1.0]), periodic=False), seed=0)
 
 
+def test_swaps_alone_leave_every_temperature_as_it_is():
+    """Exact draws at each λ, then one turn of swaps and no sweep: counts at λ = 1 are still those of p (χ²)."""
+    kernel, chains = cal.ParallelTempering(replicas=2, hottest=0.3, adapt=0), 20_000
+    state = kernel.init(FIELD, seed=0, chains=chains)
+    draws = [cal.sample(FIELD.tempered(float(x)), chains, seed=k).states for k, x in enumerate(state.ladder)]
+    state.spins[:] = 1 - 2 * np.stack(draws, axis=1)
+    tempering.exchange(
+        state.wiring, state.spins, state.swaps, state.ladder, state.walker, state.origin, state.trips, state.rejected, 0
+    )
+    assert 0.1 < state.rejected[0] / chains < 0.9
+    counts = np.bincount(np.ravel_multi_index(tuple(kernel.states(state).T.astype(int)), (2,) * 9), minlength=512)
+    assert surprise(counts, probabilities(FIELD)) > 1e-6
+
+
 def test_zeros_are_never_visited_and_are_told():
     kernel = cal.Gibbs()
     state = kernel.init(HARD, seed=0, chains=16)

@@ -119,7 +119,7 @@ class Chain:
 
     def _room(self, chains: int, memory: float) -> np.ndarray | None:
         """Where configurations go, if they are kept."""
-        count, most = self.sweeps // self.every, int(max(self.model.domains, default=1))
+        count, most = self.sweeps // self.every, int(np.max(self.model.domains, initial=1))
         kind = np.int8 if most <= 128 else np.int32
         needed = sum(x.nbytes for x in self.series.values())
         needed += chains * count * self.model.n * np.dtype(kind).itemsize if self.keep else 0
