@@ -130,7 +130,8 @@ def relaxation(which: Any, L: int, sweeps: int) -> dict[str, Any]:
         _, info = which.step(which.init(model, seed=4, chains=4), 4000)
         scale = float(info.moved.mean()) / 4000 / model.n
     taus = {k: run.tau[k] * scale for k in ("energy", "abs_magnetization")}
-    return taus | {"long enough": run.long_enough, "sweeps of the lattice a step": scale}
+    enough = sweeps >= 50 * max(run.tau["energy"], run.tau["abs_magnetization"])
+    return taus | {"long enough": enough, "sweeps of the lattice a step": scale}
 
 
 def slopes(done: dict[str, Any]) -> None:
