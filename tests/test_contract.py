@@ -36,6 +36,7 @@ METHODS = [
     cal.LogDeterminant(steps=8),
     cal.Search(ibound=1, sweeps=3, orders=2),
     cal.Search(sweeps=3),
+    cal.Clamping(),
     cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2, sweeps=3)),
     cal.Auto(),
 ]

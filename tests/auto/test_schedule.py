@@ -44,8 +44,8 @@ def test_every_answer_comes_through_and_each_stream_begins_in_order():
 
 def test_the_steeper_side_gets_the_time():
     clock = Clock()
-    slow = Stream("slow", climbing(clock, 0.1, itertools.repeat(1e-4)))
-    steep = Stream("steep", falling(clock, 0.1, itertools.repeat(1.0)))
+    slow = Stream("slow", climbing(clock, 0.1, itertools.repeat(1e-4), start=-100.0))
+    steep = Stream("steep", falling(clock, 0.1, itertools.repeat(2.0), start=400.0))
     answers = alternate([slow, steep], clock)
     for _ in range(90):
         next(answers)
@@ -55,8 +55,8 @@ def test_the_steeper_side_gets_the_time():
 def test_nobody_starves():
     """A method whose widths pay late gets its turn although it has gained nothing so far."""
     clock = Clock()
-    late = Stream("late", climbing(clock, 0.1, itertools.chain([0.0] * 10, itertools.repeat(3.0))))
-    steady = Stream("steady", falling(clock, 0.1, itertools.repeat(0.1)))
+    late = Stream("late", climbing(clock, 0.1, itertools.chain([0.0] * 90, itertools.repeat(3.0)), start=-4000.0))
+    steady = Stream("steady", falling(clock, 0.1, itertools.repeat(0.1), start=1000.0))
     answers = alternate([late, steady], clock)
     for _ in range(900):
         next(answers)
@@ -68,4 +68,13 @@ def test_a_stream_that_forgets_old_gains():
     stream.book(0.1, 50.0)
     for _ in range(30):
         stream.book(0.1, 0.0)
-    assert stream.rate() < 1.0
+    assert stream.rate(gap=1.0) < 1.0
+
+
+def test_streams_that_creep_share_the_time():
+    clock = Clock()
+    streams = [Stream(str(k), climbing(clock, 0.1 * (k + 1), itertools.repeat(1e-6), start=-9.0)) for k in range(3)]
+    answers = alternate([*streams, Stream("top", falling(clock, 0.1, [0.0] * 5, start=9.0))], clock)
+    for _ in range(300):
+        next(answers)
+    assert max(s.spent for s in streams) < 1.3 * min(s.spent for s in streams)

@@ -12,6 +12,7 @@ from calipers.bounds.masks import with_masks
 from calipers.bounds.sweeps import build_tree, optimised, prepare
 from calipers.core.iterate import log_z
 from calipers.core.method import Limits
+from calipers.core.witness import Decomposition
 from calipers.exact.enumeration import enumerate_all
 from calipers.exact.probing import probed, sharpened
 from calipers.models.factor_graph import FactorGraph
@@ -96,6 +97,7 @@ def test_the_checker_does_not_shave_what_is_possible(tmp_path):
     answer = cal.log_z(graph, cal.MiniBucket(ibound=3))
     certificate = cal.Certificate.from_answer(answer, graph)
     upper = next(c for c in certificate.claims if c.side == "upper")
+    assert isinstance(upper.witness, Decomposition)
     states = (np.array([0]), np.array([0, 1]))
     forged = upper.witness._replace(states=states, buckets=tuple(b for b in upper.witness.buckets if b.variable == 1))
     cal.Certificate(graph, (upper._replace(witness=forged),)).save(tmp_path / "forged.cert")

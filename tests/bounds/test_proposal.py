@@ -11,9 +11,9 @@ from tests.strategies import factor_graphs
 
 import calipers as cal
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import build_tree, improve
 from calipers.bounds.proposal_tables import Proposal
 from calipers.bounds.strata import Strata
+from calipers.bounds.sweeps import build_tree, improve
 from calipers.core.answer import Grounds, Result
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits, Refusal
@@ -169,3 +169,11 @@ def test_refusals():
         cal.ImportanceSampling(samples=0)
     with pytest.raises(ValueError, match="ibound"):
         cal.ImportanceSampling(ibound=-1)
+
+
+def test_memory_is_asked_for_beforehand():
+    with pytest.raises(Refusal, match="GB"):
+        log_z(GLASS, METHOD, key=KEY, delta=0.01, memory=100.0)
+    wide = log_z(GLASS, cal.ImportanceSampling(ibound=20, samples=2000), key=KEY, delta=0.01, gap=0.0, memory=60e3)
+    assert wide.stats["ibound"] < 20  # what fitted is sampled
+    assert wide.delta == pytest.approx(0.01)

@@ -118,3 +118,30 @@ def test_what_underflows_is_reported():
 def test_clamping_refuses_what_would_not_do(bad):
     with pytest.raises(ValueError, match=r"leaf_log2_size|ibound"):
         cal.Clamping(**bad)
+
+
+@pytest.mark.parametrize("field", ["0", "gauss:0.2"])
+def test_clamped_sides_are_certified_done_or_not(field, tmp_path):
+    calipers_check = pytest.importorskip("calipers_check")
+    glass = cal.from_spec(f"square:4x4,J=pm1,h={field},beta=1,seed=3")
+    method = cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2), lower=cal.Tangent(width=1, sweeps=1))
+    for gap in (0.0, 3.0):
+        answer = cal.log_z(glass, method, gap=gap)
+        assert "Clamping" in answer.lower.method
+        answer.certificate.save(tmp_path / "clamped.cert")
+        verdict = calipers_check.check(tmp_path / "clamped.cert")
+        assert verdict.accepted, verdict.reason
+        assert "lower" in {claim.side for claim in verdict.claims}
+        assert field == "0" or {claim.side for claim in verdict.claims} == {"lower", "upper"}
+
+
+def test_clamped_parts_of_a_model_with_zeros_are_certified_below(tmp_path):
+    calipers_check = pytest.importorskip("calipers_check")
+    rng = np.random.default_rng(4)
+    factors = [((i, (i + 1) % 9, (i + 4) % 9), (rng.random((2, 2, 2)) < 0.8) * rng.random((2, 2, 2))) for i in range(9)]
+    graph = FactorGraph.from_tables((2,) * 9, factors)
+    answer = cal.log_z(graph, cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2)), gap=0.0)
+    assert answer.lower.value <= enumerate_all(graph)[0] <= answer.upper.value
+    answer.certificate.save(tmp_path / "parts.cert")
+    verdict = calipers_check.check(tmp_path / "parts.cert")
+    assert verdict.accepted, verdict.reason

@@ -61,4 +61,5 @@ def test_evidence_is_conditioning():
         for s in (0, 1)
     ]
     truth = log_z(glass, cal.Elimination()).value
-    assert np.logaddexp(*(p.lower.value for p in parts)) <= truth <= np.logaddexp(*(p.upper.value for p in parts))
+    low, high = ([getattr(p, side).value for p in parts] for side in ("lower", "upper"))
+    assert np.logaddexp.reduce(low) <= truth <= np.logaddexp.reduce(high)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 import calipers as cal
+from calipers.cli import compare
 
 MODEL = "square:5x5,J=pm1,h=gauss:0.1,beta=1,seed=1"
 METHOD = "ImportanceSampling(ibound=3, samples=20000, orders=2)"
@@ -71,11 +72,13 @@ def test_delta_is_a_probability(run, bad):
     assert run("logz", MODEL, "--delta", bad).code == 2
 
 
-def test_compare_grants_delta_to_all(run):
-    doc = run(
-        "compare", "square:3x3,J=pm1,h=gauss:0.1,beta=1,seed=1", "--delta", "0.01", "--json", "--time-limit", "2"
-    ).json
+def test_compare_grants_delta_to_all(run, monkeypatch):
+    statistical = {name: where for name, where in compare.METHODS.items() if name.startswith(("Import", "Annealed"))}
+    monkeypatch.setattr(compare, "METHODS", statistical)
+    doc = run("compare", MODEL, "--delta", "0.01", "--json", "--time-limit", "2").json
     rows = {row["method"].partition("(")[0]: row for row in doc["compared"]}
     assert rows["ImportanceSampling"]["stopped"] != "refused"
     assert rows["AnnealedImportance"]["grounds"]["lower"] == "statistical"
-    assert run("compare", "chain:2", "--delta", "2").code == 2
+    refused = run("compare", MODEL, "--json", "--time-limit", "2").json["compared"]
+    assert {row["stopped"] for row in refused} == {"refused"}
+    assert run("compare", MODEL, "--delta", "2").code == 2

@@ -5,6 +5,8 @@ import math
 import signal
 import time
 
+import jax
+import numpy as np
 import pytest
 
 import calipers as cal
@@ -105,3 +107,16 @@ def test_no_alarm_is_left_behind():
         assert list(iterate(MODEL, Slow(), limits=limits))[-1].result in (Result.TIME_LIMIT, Result.EXHAUSTED)
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_log_prob_keeps_both_brackets_and_the_delta_that_was_spent():
+    magnet = cal.Ising.square((4, 4), coupling="pm1", field="gauss:0.1", seed=1)
+    x = np.zeros(magnet.n, int)
+    exact = cal.log_prob(magnet, x, cal.Elimination()).value
+    method = cal.ImportanceSampling(ibound=2, samples=5000)
+    answer = cal.log_prob(magnet, x, method, key=jax.random.key(0), delta=0.01, gap=0.0)
+    assert answer.delta == pytest.approx(0.01)
+    assert answer.lower.value <= exact <= answer.upper.value
+    assert answer.deterministic[0].value <= exact
+    assert answer.deterministic[0].grounds is Grounds.COMPUTED
+    assert answer.deterministic[1].value == math.inf

@@ -45,3 +45,9 @@ def test_error_bars_hold_on_a_closed_form():
     answer = log_z(chain, cal.Elimination())
     assert answer.lower.value <= expected <= answer.upper.value
     assert answer.gap < 1e-8
+
+
+def test_it_refuses_the_hopeless_even_without_a_limit_of_time():
+    cube = cal.Ising.cubic((12, 12, 12), beta=0.2)
+    with pytest.raises(Refusal, match="would not finish"):
+        cal.Elimination(order_seconds=0.1).plan(cube)

@@ -3,7 +3,10 @@
 import csv
 import dataclasses
 import math
+import sys
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -224,6 +227,15 @@ def test_it_refuses_what_it_cannot_do():
         cal.Planar(genus=-1)
 
 
+def test_it_names_the_extra_that_draws_graphs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    wheel = cal.Ising.from_arrays(np.array([*((0, i) for i in range(1, 8)), *((i, i % 7 + 1) for i in range(1, 8))]))
+    with pytest.raises(Refusal, match=r"calipers\[graphs\]"):
+        log_z(wheel, cal.Planar())
+    lattice = cal.Ising.square((4, 4), periodic=False)
+    assert log_z(lattice, cal.Planar()).exact
+
+
 def test_a_cold_ferromagnet_is_no_problem():
     magnet = cal.Ising.square((20, 20), beta=40.0, periodic=False)
     answer = log_z(magnet, cal.Planar())
@@ -239,3 +251,26 @@ def test_fronts_stay_small_on_graphs_in_many_pieces():
         assert np.diff(graph.fronts.start).max() < 8 * math.sqrt(2000)
     whole = log_partition_planar(planar_graph(2000, half), np.full(len(half), 0.4))
     assert whole.error < 1e-9
+
+
+@pytest.mark.parametrize("handles", [1, 2])
+def test_edges_that_cannot_be_drawn_are_handles(handles):
+    random = np.random.default_rng(handles)
+    for seed in range(3):
+        plane = cal.Ising.square((4, 5), coupling="gauss:1", periodic=False, seed=seed)
+        extra = np.sort([random.choice(20, 2, replace=False) for _ in range(handles)], axis=1)
+        edges = np.vstack([plane.edges, extra])
+        magnet = cal.Ising.from_arrays(edges, np.append(plane.couplings, random.normal(size=handles)), beta=1.2)
+        answer, truth = (log_z(magnet, m, beliefs=True) for m in (cal.Planar(genus=handles), cal.Elimination()))
+        assert answer.stats["genus"] <= handles
+        assert answer.value == pytest.approx(truth.value, abs=1e-11)
+        np.testing.assert_allclose(answer.belief.factors[: magnet.e], truth.belief.factors[: magnet.e], atol=1e-10)
+    with pytest.raises(Refusal, match="genus"):
+        log_z(cal.Ising.complete(8), cal.Planar(genus=handles))  # its genus is 2, but no few edges make it planar
+
+
+def test_log_z_is_differentiable_through_it():
+    magnet = cal.Ising.square((4, 4), coupling="gauss:1", beta=0.7, periodic=False, seed=6)
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda b: cal.log_partition(eqx.tree_at(lambda m: m.beta, magnet, b), cal.Planar()))(0.7)
+    assert float(slope) == pytest.approx(magnet.couplings @ cal.moments(magnet).correlation, abs=1e-10)

@@ -254,6 +254,18 @@ def test_log_partition_is_differentiable_through_it():
         np.testing.assert_allclose(jax.grad(at)(jnp.asarray(magnet.fields)), 0.6 * cal.moments(magnet).mean, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [cal.TransferMatrix(), cal.ClosedForm()])
+def test_large_tables_that_cancel_widen_the_bracket(method):
+    rng = np.random.default_rng(3)
+    tables = [rng.normal(size=2) + shift for shift in (1e7, -1e7, 3e6, -3e6)]
+    graph = FactorGraph((2, 2), ((0,), (0,), (1,), (1,)), tuple(tables))
+    sums = [[math.fsum([a[k], b[k]]) for k in range(2)] for a, b in (tables[:2], tables[2:])]
+    truth = math.fsum(float(np.logaddexp(*s)) for s in sums)
+    answer = log_z(graph, method)
+    assert answer.lower.value <= truth <= answer.upper.value
+    assert 1e-10 < answer.gap < 1e-6
+
+
 def test_empty_and_lone_spins():
     assert log_z(Ising.from_arrays(np.zeros((0, 2), int), fields=np.zeros(0)), cal.TransferMatrix()).value == 0.0
     lone = Ising.from_arrays(np.zeros((0, 2), int), fields=np.array([0.3, -2.0]), offset=1.0)

@@ -1,5 +1,6 @@
 """Magnets inside factor graphs: every log weight comes back, and what is no magnet is told apart."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
-from calipers.models.recognition import as_ising
+from calipers.models.lattices import bonds
+from calipers.models.recognition import as_ising, on_grid
 
 
 @st.composite
@@ -56,3 +58,23 @@ def test_what_is_no_magnet(graph, reason):
     assert as_ising(graph) is None
     with pytest.raises(ValueError, match=reason):
         Ising.from_factor_graph(graph)
+
+
+@pytest.mark.parametrize(("shape", "periodic"), [((4, 6), False), ((5, 3), True), ((3, 3), True), ((7, 2), False)])
+def test_a_grid_is_seen_in_its_bonds(shape, periodic):
+    magnet = Ising.square(shape, coupling="gauss:1", periodic=periodic, seed=1)
+    plain = dataclasses.replace(magnet, lattice=None)
+    found = on_grid(plain)
+    assert found.lattice is not None
+    assert found.lattice.kind == "square"
+    assert set(map(tuple, found.edges.tolist())) <= {
+        tuple(sorted(pair)) for pair in bonds(found.lattice, np.random.default_rng(0)).tolist()
+    }
+    assert np.array_equal(found.couplings, magnet.couplings)
+
+
+def test_what_is_no_grid_stays_as_it_is():
+    assert on_grid(Ising.from_arrays(np.zeros((0, 2), int), n=3)).lattice is None
+    assert on_grid(Ising.from_arrays(np.array([[0, 1], [0, 2], [0, 3], [0, 7], [1, 6], [2, 5]]))).lattice is None
+    chain = Ising.chain(6)
+    assert on_grid(chain) is chain

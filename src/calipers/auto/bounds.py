@@ -11,22 +11,28 @@ from typing import Any
 from calipers.auto.schedule import Stream
 from calipers.bounds.annealed import AnnealedImportance
 from calipers.bounds.clamping import Clamping
+from calipers.bounds.log_determinant import LogDeterminant
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.pairs import Pairs
 from calipers.bounds.proposal import ImportanceSampling
+from calipers.bounds.region_bethe import RegionBethe
 from calipers.bounds.search import Search
 from calipers.bounds.strips import Strips
+from calipers.bounds.structured_mean_field import StructuredMeanField
 from calipers.bounds.tangent import Tangent
-from calipers.core.answer import Answer
+from calipers.core.answer import Answer, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Refusal
 from calipers.exact.feasible import has_zeros
+from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
+from calipers.models.recognition import as_ising, on_grid
 from calipers.models.reduction import Reduced
 from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
 FIRST = (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
 VAST = (Pairs(), MeanField(starts=3))  # vectorised: for magnets of any size
+_DENSE = 6.0  # bonds a spin from which the log-determinant is worth its matrix
 _SEARCHED = 60.0  # log2 of a largest table up to which clamping is tried
 
 
@@ -38,12 +44,40 @@ def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
 
 def deterministic(model: Any, reduced: Reduced, log2_size: float, limits: Limits, key: Any) -> list[Stream]:
     """Streams that bound at δ = 0; `log2_size` is the largest table of exact elimination."""
-    streams = [stream(method, reduced, limits, key) for method in (MiniBucket(), Tangent())]
-    if isinstance(model, Ising) and model.lattice is not None:
-        streams.insert(0, stream(Strips(), model, limits, key))
+    streams = [*_of_magnets(model, reduced, limits, key), stream(MiniBucket(), reduced, limits, key)]
+    streams.append(stream(Tangent(), reduced, limits, key))
     if log2_size <= _SEARCHED or has_zeros(reduced.model):
         streams += [stream(method, reduced, limits, key) for method in (Search(), Clamping())]
     return [*streams, Stream("Bethe()", _estimates(reduced, limits))]
+
+
+def _of_magnets(model: Any, reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:
+    """Streams of what is known of magnets only: `model` is one, or what is left of it after reduction is."""
+    magnet = model if isinstance(model, Ising) else as_ising(reduced.model)
+    if magnet is None:
+        return []
+    magnet = on_grid(magnet)
+    methods: list[AbstractMethod] = [Strips(), RegionBethe(), StructuredMeanField()]
+    if len(magnet.edges) > _DENSE * magnet.n:
+        methods.append(LogDeterminant())
+    streams = [stream(method, magnet, limits, key) for method in methods]
+    if magnet is not model and not isinstance(model, Ising):
+        for found in streams:
+            found.answers = _shifted(found.answers, reduced)
+    return streams
+
+
+def _shifted(answers: Iterator[Answer], reduced: Reduced) -> Iterator[Answer]:
+    """Answers about the magnet in a reduced model, about the whole; their witnesses speak of the magnet, and go."""
+
+    def moved(side: Side, sign: float) -> Side:
+        value = side.value + reduced.log_constant
+        error = reduced.error + ULP * (abs(value) + abs(reduced.log_constant))
+        return Side(outward(value, error, sign), side.grounds, method=side.method)
+
+    for a in answers:
+        value = None if a.value is None else a.value + reduced.log_constant
+        yield Answer(moved(a.lower, -1.0), moved(a.upper, 1.0), value, stats=a.stats)
 
 
 def statistical(reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:

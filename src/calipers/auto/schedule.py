@@ -1,11 +1,11 @@
 """Who goes next: several streams of answers about one log Z, and time that should go where the bracket closes.
 
 Each stream is run until it has answered once, in the order given. From then on the next turn goes to the stream with
-the largest predicted gain per second: what the bracket gained by it over its last seconds (a window that grows with
-its own running time, since wider regions take longer to pay), with a little credit for being untried. A stream that
-has had less than its fair share by a wide margin goes first whatever its rate: methods that grow their tables gain in
-steps.
-Proves nothing by itself; costs nothing.
+the largest predicted gain per second. That is what the bracket gained by it over its last seconds (a window that grows
+with its own running time, since wider regions take longer to pay), but never less than hope says: running it for as
+long again as it has run may close a twentieth of the gap. So a steep stream keeps the time while it is steep, and
+streams that creep share it evenly: methods that grow their tables gain in steps. Proves nothing by itself; costs
+nothing.
 """
 
 import math
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from calipers.core.answer import Answer
 
 _WINDOW = (0.5, 0.3)  # a rate looks back this many seconds of the stream's own time, or this share of it
-_LEAST = 0.08  # of the time so far, shared by all streams: what each gets at least
-_CREDIT = 0.05  # nats, halving with every second that a stream has run
+_HOPE = 0.05  # of the gap
+_QUICK = 0.5  # seconds, below which running times count as this
 
 
 class Stream:
@@ -36,19 +36,19 @@ class Stream:
         while len(self._recent) > 1 and held - self._recent[0][0] > window:
             held -= self._recent.popleft()[0]
 
-    def rate(self) -> float:
-        """Predicted nats per second of the next turn; infinite before the first."""
+    def rate(self, gap: float) -> float:
+        """Predicted nats per second of the next turn, with `gap` nats still open; infinite before the first."""
         if not self._recent:
             return math.inf
         seconds, gain = (sum(column) for column in zip(*self._recent, strict=True))
-        return (gain + _CREDIT * 0.5**self.spent) / max(seconds, 1e-6)
+        return max(gain / max(seconds, 1e-6), _HOPE * gap / (_QUICK + self.spent))
 
 
 def alternate(streams: Sequence[Stream], clock: Callable[[], float] = time.monotonic) -> Iterator[Answer]:
     """Answers of all streams until every one has ended, each turn given to the most promising."""
     live, best = list(streams), Answer()
     while live:
-        stream = _next(live)
+        stream = max(live, key=lambda s: (s.rate(best.gap), -s.spent))
         begun = clock()
         answer = next(stream.answers, None)
         seconds = clock() - begun
@@ -59,14 +59,6 @@ def alternate(streams: Sequence[Stream], clock: Callable[[], float] = time.monot
         stream.book(seconds, _gain(best, better))
         best = better
         yield answer
-
-
-def _next(live: Sequence[Stream]) -> Stream:
-    total = sum(s.spent for s in live)
-    starved = min(live, key=lambda s: s.spent)
-    if starved.spent < _LEAST * total / len(live):
-        return starved
-    return max(live, key=Stream.rate)
 
 
 def _gain(before: Answer, after: Answer) -> float:

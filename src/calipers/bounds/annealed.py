@@ -86,7 +86,7 @@ class AnnealedImportance(AbstractMethod):
 
     def _answer(self, pilot: "Pilot", low: float, logs: np.ndarray, plan: Plan, look: tuple) -> Answer:
         base = pilot.path.log_base + pilot.scale
-        error = pilot.path.error * len(pilot.schedule)
+        error = rounding(pilot.path, len(pilot.schedule))
         weights = np.exp(logs - logs.max())
         effective = float(weights.sum() ** 2 / (weights @ weights))
         stats: dict[str, Any] = {"chains": len(logs), "steps": len(pilot.schedule) - 1, "ess": effective}
@@ -137,6 +137,11 @@ def _pilot(path: Path, random: np.random.Generator, steps: int | None, limits: L
     return Pilot(path, schedule, logs - scale, scale, seconds * steps)
 
 
+def rounding(path: Path, steps: int) -> float:
+    """What a log weight may be off by: a sum over the steps of energies that each of n·steps updates has changed."""
+    return path.error * (steps + math.sqrt(path.n * steps))
+
+
 def annealed_upper(
     model: AbstractDiscreteModel | Reduced, states: np.ndarray, *, delta: float, key: Any, steps: int = 1000
 ) -> Side:
@@ -164,5 +169,5 @@ def annealed_upper(
     name = f"annealed_upper(steps={steps})"
     if low <= 0.0:
         return Side(math.inf, Grounds.NONE, delta, reason="the backward weights vary too much to bound Z from above")
-    value = outward(path.log_base - scale - math.log(low), path.error * (steps + 1), 1.0)
+    value = outward(path.log_base - scale - math.log(low), rounding(path, steps + 1), 1.0)
     return Side(value, Grounds.STATISTICAL, delta, name)

@@ -5,13 +5,14 @@
 The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
 Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
 every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
-are left out. **Proves** both sides (docs/theorems.md, Theorem 5); they meet given time. **Cost** the tables of a part,
+are left out. **Proves** both sides (docs/theorems.md, Theorem 9); they meet given time. **Cost** the tables of a part,
 for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
 heaviest parts or the tangent's, the upper the mini-buckets'.
 **Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
 """
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.part_witness import DoneParts, part_witnesses
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
@@ -30,29 +32,34 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import BucketTree, Run
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import components
+from calipers.models.reduction import Reduced, components
 
 _SECONDS_PER_CELL = 4e-9  # of a part's elimination
 _BATCH_SECONDS = 0.1  # of parts evaluated in one call
 _EXPANSIONS = 20_000
+_SHARES = (0.1, 0.3)  # of the time left, before parts grow
+_PART = 0.01
+
+Part = tuple[FactorGraph, Cutset]
 
 
 class Clamping(AbstractMethod):
     """Parts of the state space, each summed exactly; the heaviest open group of parts is split first.
 
-    **Arguments:** `leaf_log2_size`, log2 of the entries of the largest table of a part; `upper`, whose `ibound` and
-    `sweeps` shape the bounds on open groups; `lower`, a method that bounds the whole model from below meanwhile.
+    **Arguments:** `leaf_log2_size`, log2 of the entries of the largest table of a part, or None to let parts and
+    `upper.ibound` grow: 12, 16, 20, as long as a part takes a small share of the time; `upper`, whose `ibound` and
+    `sweeps` shape the bounds on open groups; `lower`, a method that bounds the whole model from below first.
 
     **Proves** both sides; they meet when all parts are done.
     """
 
     proves: ClassVar[Proves] = Proves.BOTH
-    leaf_log2_size: int = 16
+    leaf_log2_size: int | None = None
     upper: MiniBucket = MiniBucket(ibound=12, sweeps=10, orders=1)
     lower: AbstractMethod = Tangent(width=6, starts=1, sweeps=10)
 
     def __check_init__(self) -> None:
-        if self.leaf_log2_size < 1:
+        if self.leaf_log2_size is not None and self.leaf_log2_size < 1:
             raise ValueError(f"leaf_log2_size is {self.leaf_log2_size}; give log2 of a table size, 1 or more")
         if self.upper.ibound is None:
             raise ValueError("upper.ibound is None; clamping needs a fixed size, for example MiniBucket(ibound=12)")
@@ -61,31 +68,64 @@ class Clamping(AbstractMethod):
         """Reduces the model and chooses a cutset for each component."""
         reduced = sharpened(model, limits, backbone=True)
         entropy = entropies(beliefs(reduced))
-        places = components(reduced)
-        parts = [part_of(reduced.model, place) for place in places]
-        cutsets = [choose(part, self.leaf_log2_size, entropy[p]) for part, p in zip(parts, places, strict=True)]
-        states, cells = (max((c[i] for c in cutsets), default=0.0) for i in (2, 3))
+        first = self._stages()[0]
+        parts = _parts(reduced, entropy, first.leaf_log2_size)
+        states, cells = (max((cut[i] for _, cut in parts), default=0.0) for i in (2, 3))
         text = (
-            f"Clamp {sum(len(c.variables) for c in cutsets)} of {reduced.model.n} variables: at most 2^{states:.1f} "
-            f"parts, 2^{cells:.1f} table entries each."
+            f"Clamp {sum(len(cut.variables) for _, cut in parts)} of {reduced.model.n} variables: at most "
+            f"2^{states:.1f} parts, 2^{cells:.1f} table entries each{', to begin with' * (first is not self)}."
         )
-        return Plan(text, (reduced, list(zip(parts, cutsets, strict=True))), limits=limits)
+        return Plan(text, (reduced, entropy, parts), limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """First what `lower` says of the whole model, then the bracket whenever it has moved."""
-        reduced, parts = plan.structure
+        reduced, entropy, parts = plan.structure
         limits = plan.limits
         if reduced.log_constant == -math.inf:
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
         if any(len(cut.variables) for _, cut in parts):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
-        frontiers, constant, error = [], 0.0, 0.0
+        stages = self._stages()
+        for number, method in enumerate(stages):
+            until = time.monotonic() + (
+                _SHARES[number] * limits.seconds_left() if number < len(stages) - 1 else math.inf
+            )
+            larger = None
+            for answer in method._parts_of(reduced, parts, plan):
+                yield answer
+                if answer.exact:
+                    return
+                if time.monotonic() > until:
+                    larger = _parts(reduced, entropy, stages[number + 1].leaf_log2_size)
+                    if _fit(larger, limits):
+                        break
+                    until, larger = math.inf, None
+            if larger is None:
+                return
+            parts = larger
+
+    def _stages(self) -> "list[Clamping]":
+        """Itself, or ever larger ones."""
+        if self.leaf_log2_size is not None:
+            return [self]
+        ibound = self.upper.ibound
+        assert ibound is not None
+        sizes = ((12, max(ibound - 4, 0)), (16, ibound), (20, ibound + 4))
+        return [Clamping(s, MiniBucket(i, self.upper.sweeps, self.upper.orders), self.lower) for s, i in sizes]
+
+    def _parts_of(self, reduced: Reduced, parts: "list[Part]", plan: Plan) -> Iterator[Answer]:
+        """The bracket of these parts, refined until all are done."""
+        limits = plan.limits
+        frontiers, constant, error, single = [], 0.0, 0.0, None
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
             if len(cut.variables) and bound > -math.inf:
-                frontiers.append(self._frontier(part, cut, run, bound, limits.memory / (4.0 * len(parts))))
+                done = DoneParts(Conditioner(part, cut))
+                halved = unchanged_by_flips(part, np.ones(part.n, bool))
+                frontiers.append(self._frontier(run, done, bound, halved, limits.memory / (4.0 * len(parts))))
+                single = (run, frontiers[0], done, halved) if len(parts) == 1 else None
             else:
                 constant, error = constant + bound, error + run.error
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
@@ -95,7 +135,8 @@ class Clamping(AbstractMethod):
             yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
             return
         while True:
-            yield joined(reduced, frontiers, constant, error, name, stats, plan)
+            witnesses = part_witnesses(reduced, *single) if single else (None, None)
+            yield joined(reduced, frontiers, constant, error, name, stats, plan, witnesses)
             if all(f.done for f in frontiers):
                 return
             frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)
@@ -109,21 +150,34 @@ class Clamping(AbstractMethod):
         optimised(run, self.upper.sweeps)
         return run
 
-    def _frontier(self, part: FactorGraph, cut: Cutset, run: Run, bound: float, memory: float) -> Frontier:
+    def _frontier(self, run: Run, done: DoneParts, bound: float, halved: bool, memory: float) -> Frontier:
         """The root of the tree of parts of one component."""
-        conditioner = Conditioner(part, cut)
-        chosen = np.zeros(part.n, bool)
+        cut, chosen = done.conditioner.cutset, np.zeros(len(run.tree.sizes), bool)
         chosen[cut.variables] = True
         return Frontier(
             run,
             chosen,
             bound,
             memory=min(memory, 1e9),
-            halved=unchanged_by_flips(part, np.ones(part.n, bool)),
-            evaluate=conditioner.log_masses,
+            halved=halved,
+            evaluate=done.log_masses,
             batch=int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256)),
-            error=conditioner.error,
+            error=done.conditioner.error,
         )
+
+
+def _parts(reduced: Reduced, entropy: np.ndarray, log2_size: int | None) -> "list[Part]":
+    """The components with their cutsets."""
+    assert log2_size is not None
+    places = components(reduced)
+    models = [part_of(reduced.model, place) for place in places]
+    return [(m, choose(m, log2_size, entropy[p])) for m, p in zip(models, places, strict=True)]
+
+
+def _fit(parts: "list[Part]", limits: Limits) -> bool:
+    """Whether one part takes no more than a small share of the time left."""
+    cells = max(cut.log2_cells for _, cut in parts)
+    return _SECONDS_PER_CELL * 2.0**cells < _PART * limits.seconds_left() and 8.0 * 2.0**cells < 0.2 * limits.memory
 
 
 def part_of(model: FactorGraph, variables: np.ndarray) -> FactorGraph:

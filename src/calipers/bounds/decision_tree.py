@@ -20,11 +20,13 @@ def decision_tree(
     leaves: Iterable[tuple[Path, int]],
     sizes: Sequence[int],
     witnesses: Sequence[Decomposition | Tangent | Bethe],
+    rest: int | None = None,
 ) -> Split:
     """The witness made of parts.
 
     **Arguments:** `leaves`, pairs of a path, as pairs (variable, state) from the root down, and the place of the part's
-    witness in `witnesses`; `sizes`, the number of states of each variable, in the original model, as in the paths.
+    witness in `witnesses`; `sizes`, the number of states of each variable, in the original model, as in the paths;
+    `rest`, the place of the witness of all parts that have no leaf, or None to leave them out.
 
     **Raises:** `ValueError` when the paths do not belong to one tree.
     """
@@ -43,10 +45,10 @@ def decision_tree(
         node = waiting.pop()
         if len(node) > 1:
             raise ValueError(f"one node of the tree branches on variables {sorted(node)}, or is a leaf besides")
-        key = next(iter(node), MISSING)
+        key = next(iter(node), MISSING if rest is None else LEAF)
         tree.append(key)
         if key == LEAF:
-            part.append(node[key])
+            part.append(node.get(key, rest))
         elif key >= 0:
             waiting += [node[key].get(state, {}) for state in reversed(range(sizes[key]))]
     return Split(np.array(tree, np.int64), np.array(part, np.int64), tuple(witnesses))

@@ -5,7 +5,7 @@
 The variables are assigned against the elimination order of a mini-bucket tree, whose messages bound the mass of every
 prefix (search_kernels.py). Only variables that feed a split bucket are assigned: what is left then is not split, and
 its messages are exact. Children never weigh more than their parent, so the bracket only narrows. When memory is full
-the lightest prefixes are given up: their bounds stay in the sum. docs/theorems.md, Theorem 5.
+the lightest prefixes are given up: their bounds stay in the sum. docs/theorems.md, Theorem 9.
 **Source** Lou, Dechter & Ihler, *Anytime anyspace AND/OR search for bounding the partition function* (AAAI 2017).
 """
 
@@ -127,6 +127,11 @@ class Frontier:
     def open(self) -> int:
         """Prefixes on the heap."""
         return int(self.prefixes.counts[WAITING])
+
+    def open_prefixes(self) -> list[np.ndarray]:
+        """The states of every open prefix, as long as it is deep."""
+        p = self.prefixes
+        return [p.states[slot, : p.depth[slot]].copy() for slot in p.heap[: self.open].tolist()]
 
     def grow(self, expansions: int, dive_share: float = 0.3) -> bool:
         """Expands up to `expansions` prefixes; returns whether it stopped early because a batch was evaluated."""

@@ -5,7 +5,7 @@ model restricted to each state,
 
     e^{L_s} / (e^{L_s} + Σ_{t≠s} e^{U_t})  ≤  p(x_i = s)  ≤  e^{U_s} / (e^{U_s} + Σ_{t≠s} e^{L_t}),
 
-for the variables that are still widest, while time lasts. **Proves** both sides (docs/theorems.md, Theorem 6; computed
+for the variables that are still widest, while time lasts. **Proves** both sides (docs/theorems.md, Theorem 10; computed
 in float64, widened by the rounding estimates). **Cost** one search, then two methods a state and variable. **Fails**
 never; a bound may be [0, 1].
 **Source** Leisink & Kappen, *Bound propagation* (JAIR 2003) for the ratio of brackets.

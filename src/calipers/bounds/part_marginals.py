@@ -5,8 +5,8 @@ With E the mass of the done parts, E_s what of it has x_i = s, and O a bound on 
     E_s / (E + O)  ≤  p(x_i = s)  ≤  (E_s + O) / (E + O),
 
 because the open mass o ≤ O may lie anywhere: (E_s + o_s)/(E + o) with 0 ≤ o_s ≤ o falls with o at o_s = 0 and rises
-with it at o_s = o. **Proves** both sides, at any moment (docs/theorems.md, Theorem 6). **Cost** each part is eliminated
-forwards and backwards.
+with it at o_s = o. **Proves** both sides, at any moment (docs/theorems.md, Theorem 10). **Cost** each part is
+eliminated forwards and backwards.
 """
 
 import math

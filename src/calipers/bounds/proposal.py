@@ -20,29 +20,30 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
-import numpy as np
-
 from calipers.bounds.confidence import BettingSequence
 from calipers.bounds.frontier import Frontier
-from calipers.bounds.mini_bucket import MiniBucket, build_tree
+from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.proposal_climb import best_run, cost_of_best_run
 from calipers.bounds.proposal_pilot import FOREVER, Pilot, Tally, take_pilot
 from calipers.bounds.proposal_tables import Proposal
 from calipers.bounds.search import joined
 from calipers.bounds.search_kernels import EXPANDED
 from calipers.bounds.strata import Strata
-from calipers.bounds.sweeps import optimised
-from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides
+from calipers.bounds.tournament import candidates
+from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import Run
-from calipers.exact.ordering import adjacency, greedy_orders
+from calipers.exact.kernels import ULP
+from calipers.exact.probing import sharpened
 from calipers.exact.sampling import generator
-from calipers.models.reduction import Reduced, as_reduced
+from calipers.models.reduction import Reduced
 
 _LADDER = (6, 9, 12, 14, 16, 18, 20, 22, 24, 26)
-_TRIAL_IBOUND, _TRIAL_SWEEPS = 8, 5  # to compare orders
-_CELL = 5e-8  # seconds a joint entry and sweep, forward and back; only plans depend on it
+_TRIAL_IBOUND = 8  # to compare orders
 _CHEAP = 0.2  # seconds that wider tables may take unasked
+_FIRST_LOOK = 0.1  # of δ, for a bracket before wide mini-buckets are thought of
+_HOPELESS = 40.0  # nats of bound above the mean weight; if that is left at medium size, sampling will not do
 _EXPANSIONS = 50_000  # prefixes, before the search is judged for the first time
 _runs = itertools.count()  # no two runs share a look
 
@@ -77,7 +78,7 @@ class ImportanceSampling(AbstractMethod):
         """Reduces the model; refuses when no failure probability was granted."""
         if limits.delta <= 0.0:
             raise Refusal("importance sampling gives statistical sides only; grant it a failure probability (delta)")
-        reduced = as_reduced(model)
+        reduced = sharpened(model, limits)
         size = "growing tables" if self.ibound is None else f"tables of 2^{self.ibound + 1} entries"
         text = f"Importance sampling from mini-buckets over {reduced.model.n} variables, {size}, δ = {limits.delta:g}."
         return Plan(text, reduced, limits=limits)
@@ -86,111 +87,117 @@ class ImportanceSampling(AbstractMethod):
         """Deterministic upper sides first; then, batch by batch, both sides at δ."""
         if key is None:
             raise Refusal("importance sampling is random; give it a key, such as jax.random.key(0)")
-        reduced, limits = plan.structure, plan.limits
+        reduced = plan.structure
         if reduced.log_constant == -math.inf:
             yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
             return
-        seed = int(generator(key).integers(0, 2**63))
-        candidates = list(self._orders(reduced, limits))
-        pilot: Pilot | None = None
+        seed = int(generator(key).integers(0, 2**62))
+        found = yield from self._prepared(reduced, plan, seed)
+        if found is None:
+            return
+        known, pilot, run, share = found
+        if self.search:
+            pilot, searched = self._searched(reduced, pilot, run, plan, seed)
+            known = known & searched
+        if known.exact:
+            yield known
+            return
+        most = FOREVER if self.samples is None else self.samples
+        for answer in self._sample(reduced, pilot, plan, seed, share, most):
+            yield known & answer
+
+    def _prepared(
+        self, reduced: Reduced, plan: Plan, seed: int
+    ) -> Generator[Answer, None, tuple[Answer, Pilot, Run, float] | None]:
+        """Climbs the sizes; a first look on the way, for a little of δ, if that takes more than a moment.
+
+        **Returns:** what is known, a pilot on the last run, that run, and the share of δ that is left; None when log Z
+        came out exactly.
+        """
+        limits, share = plan.limits, 1.0
+        left = list(candidates(reduced, self.orders, limits))
+        known, pilot, run = Answer(plan=plan), None, None
         for rung, ibound in enumerate(self._sizes()):
-            candidates = candidates[: -(-self.orders // 2**rung)]
-            if pilot is not None and not self._worth_widening(pilot, reduced, candidates, ibound, limits):
-                break
-            run, candidates, answer = self._bounded(reduced, candidates, ibound, plan)
-            yield answer
+            left = left[: -(-self.orders // 2**rung)]
+            if pilot is not None:
+                cost = cost_of_best_run(reduced, left, ibound, self.sweeps, limits)
+                if not self._pays(cost, pilot, ibound, limits):
+                    break
+                if cost > _CHEAP and self.samples is None and share == 1.0:
+                    share = 1.0 - _FIRST_LOOK
+                    for answer in self._sample(
+                        reduced, pilot, plan, seed + 1, _FIRST_LOOK, int(0.3 / pilot.pace) + 1000
+                    ):
+                        yield known & answer
+            run, value, left = best_run(reduced, left, ibound, self.sweeps, limits)
+            answer = self._mini_bucket().answer(reduced, run, value, self.sweeps, plan)
+            known = known & answer
             if answer.exact:
-                return
+                yield known
+                return None
             pilot = take_pilot(Strata(Proposal(run, math.fsum(run.shed))), seed, limits.gap)
         assert pilot is not None
-        if self.search:
-            pilot = yield from self._searched(reduced, pilot, run, plan, seed)
-        yield from self._sample(reduced, pilot, plan, seed)
+        assert run is not None
+        return known, pilot, run, share
 
     def _sizes(self) -> tuple[int, ...]:
         if self.ibound is None:
             return _LADDER
         return (_TRIAL_IBOUND, self.ibound) if self.ibound > _TRIAL_IBOUND else (self.ibound,)
 
-    def _orders(self, reduced: Reduced, limits: Limits) -> Iterator[np.ndarray]:
-        graph = adjacency(reduced.model.n, reduced.model.scopes, reduced.model.sizes)
-        until = time.monotonic() + min(0.1 * max(limits.seconds_left(), 0.0), 5.0)
-        yield from greedy_orders(graph, self.orders, np.random.default_rng(0), until)
+    def _pays(self, cost: float, pilot: Pilot, ibound: int, limits: Limits) -> bool:
+        """Whether wider mini-buckets are likely to cost less than the sampling that is left to do."""
+        if math.isinf(cost) or self.ibound is not None or cost < _CHEAP:
+            return math.isfinite(cost)
+        if pilot.excess > _HOPELESS and ibound > _LADDER[2]:
+            return False
+        return cost < min(0.25 * limits.seconds_left(), 0.5 * pilot.seconds(self.samples))
 
-    def _bounded(
-        self, reduced: Reduced, candidates: list[np.ndarray], ibound: int, plan: Plan
-    ) -> tuple[Run, list[np.ndarray], Answer]:
-        """The best run at this size, at its best shifts and weights; the orders, best first; the answer of it."""
-        found: list[tuple[float, int]] = []
-        best: Run | None = None
-        for place, order in enumerate(candidates):
-            run = build_tree(reduced, order, ibound).run(list(reduced.model.log_tables()))
-            found.append((optimised(run, min(_TRIAL_SWEEPS, self.sweeps) if len(candidates) > 1 else 0), place))
-            if best is None or found[-1] == min(found):
-                best = run
-            if not run.tree.split:
-                break
-        assert best is not None
-        value = optimised(best, self.sweeps)
-        answer = self._mini_bucket().answer(reduced, best, value, self.sweeps, plan)
-        return best, [candidates[place] for _, place in sorted(found)], answer
-
-    def _worth_widening(
-        self, pilot: Pilot, reduced: Reduced, candidates: list[np.ndarray], ibound: int, limits: Limits
-    ) -> bool:
-        """Whether wider mini-buckets fit, and are likely to cost less than the sampling that is left to do."""
-        tree = build_tree(reduced, candidates[0], ibound)
-        cost = tree.cells * _CELL * (self.sweeps + 2 + (_TRIAL_SWEEPS + 2) * (len(candidates) - 1))
-        if self.ibound is not None or cost < _CHEAP:
-            return True
-        fits = 2.5 * tree.bytes < limits.memory and cost < 0.25 * limits.seconds_left()
-        return fits and cost < 0.5 * pilot.seconds(self.samples)
-
-    def _searched(
-        self, reduced: Reduced, pilot: Pilot, run: Run, plan: Plan, seed: int
-    ) -> Generator[Answer, None, Pilot]:
-        """Deterministic sides of longer and longer searches, as long as that pays; returns the best pilot."""
-        proposal, limits = pilot.strata.proposal, plan.limits
+    def _searched(self, reduced: Reduced, pilot: Pilot, run: Run, plan: Plan, seed: int) -> tuple[Pilot, Answer]:
+        """Longer and longer searches, as long as that pays; the best pilot, and the deterministic sides."""
+        proposal, limits, known = pilot.strata.proposal, plan.limits, Answer()
         if pilot.seconds(self.samples) < _CHEAP or run.tree.sizes.max() > 256:
-            return pilot
+            return pilot, known
         frontier = Frontier(run, proposal.needed, proposal.log_bound, memory=min(0.2 * limits.memory, 1e9))
         expansions, spent, best = _EXPANSIONS, 0.0, pilot
         while spent < min(0.2 * limits.seconds_left(), 0.5 * best.seconds(self.samples)) and not frontier.done:
             began = time.monotonic()
             frontier.grow(expansions)
-            yield joined(reduced, [frontier], 0.0, run.error, repr(self), {}, plan)
             if not frontier.done:
                 found = take_pilot(Strata(proposal, frontier), seed, limits.gap)
                 best = min(found, best, key=lambda p: p.seconds(self.samples))
             spent += time.monotonic() - began
             expansions = int(1.5 * frontier.prefixes.counts[EXPANDED])
-        return best
+        return best, joined(reduced, [frontier], 0.0, run.error, repr(self), {}, plan)
 
-    def _sample(self, reduced: Reduced, pilot: Pilot, plan: Plan, seed: int) -> Iterator[Answer]:
-        """Batches of samples without end, or up to `samples`; both sides after each."""
+    def _sample(
+        self, reduced: Reduced, pilot: Pilot, plan: Plan, seed: int, share: float, most: int
+    ) -> Iterator[Answer]:
+        """Batches of up to `most` samples for `share` of δ; both sides after each."""
         strata, limits = pilot.strata, plan.limits
-        most = FOREVER if self.samples is None else self.samples
         target = min(pilot.wanted, most)
         if self.samples is None:
             target = int(min(target, max(limits.seconds_left(), 1.0) / pilot.pace))
-        sequence = BettingSequence(pilot.weights, target, 0.5 * limits.delta, 0.5 * limits.delta)
+        side = 0.5 * share * limits.delta
+        sequence = BettingSequence(pilot.weights, target, side, side)
         tally, look = Tally(), ("importance sampling", seed, next(_runs))
         while tally.count < most:
             batch = min(strata.proposal.block(), max(tally.count, 2048), most - tally.count)
             weights = strata.weights(seed, tally.count, batch)
             tally.add(weights)
             sequence.update(weights)
-            yield self._answer(reduced, strata, sequence, tally, plan, look)
+            yield self._answer(reduced, strata, sequence, tally, side, look)
 
     def _answer(
-        self, reduced: Reduced, strata: Strata, sequence: BettingSequence, tally: Tally, plan: Plan, look: tuple
+        self, reduced: Reduced, strata: Strata, sequence: BettingSequence, tally: Tally, share: float, look: tuple
     ) -> Answer:
         """What the confidence sequence says now, widened by the rounding of the weights and of U."""
         low, high = strata.sides(*sequence.bounds())
-        share, name = 0.5 * plan.limits.delta, repr(self)
+        name = repr(self)
         shift = reduced.log_constant
-        lower = Side(low + shift - reduced.error, Grounds.STATISTICAL, share, name, look=(*look, "below"))
-        upper = Side(high + shift + reduced.error, Grounds.STATISTICAL, share, name, look=(*look, "above"))
+        error = reduced.error + ULP * abs(shift)
+        lower = Side(outward(low + shift, error, -1.0), Grounds.STATISTICAL, share, name, look=(*look, "below"))
+        upper = Side(outward(high + shift, error, 1.0), Grounds.STATISTICAL, share, name, look=(*look, "above"))
         if low == -math.inf:
             reason = f"{tally.count} samples, of which {tally.positive} have positive weight, do not bound Z from below"
             lower = Side(-math.inf, Grounds.NONE, share, reason=reason, look=lower.look)
@@ -198,4 +205,4 @@ class ImportanceSampling(AbstractMethod):
         value = strata.proposal.log_bound + shift + math.log(total) if total > 0.0 else None
         scale = strata.open * tally.mean / total if total > 0.0 else math.inf  # the share of Z that is sampled
         stats = {**tally.stats(scale), "sampled": len(strata.proposal.variables), "leaves": strata.leaves}
-        return Answer(lower, upper, value=value, stats=stats, plan=plan)
+        return Answer(lower, upper, value=value, stats=stats)

@@ -19,11 +19,12 @@ FOREVER = 10**9  # samples
 
 
 class Pilot(NamedTuple):
-    """Weights of samples that bound nothing, seconds a sample, and how many samples the gap may need."""
+    """Weights of samples that bound nothing; seconds a sample; G, roughly; and how many samples the gap may need."""
 
     strata: Strata
     weights: np.ndarray
     pace: float
+    excess: float
     wanted: int
 
     def seconds(self, most: int | None) -> float:
@@ -38,10 +39,10 @@ def take_pilot(strata: Strata, seed: int, gap: float) -> Pilot:
     weights = strata.weights(seed, _PILOT_AT, _PILOT)
     pace = (time.perf_counter() - began) / _PILOT
     total = strata.total(float(weights.mean()))
-    wanted = (
-        samples_wanted(strata.open * float(weights.std()) / total, strata.open / total, gap) if total > 0.0 else FOREVER
-    )
-    return Pilot(strata, weights, pace, wanted)
+    if total <= 0.0:
+        return Pilot(strata, weights, pace, math.inf, FOREVER)
+    wanted = samples_wanted(strata.open * float(weights.std()) / total, strata.open / total, gap)
+    return Pilot(strata, weights, pace, -math.log(total), wanted)
 
 
 def samples_wanted(variation: float, excess: float, gap: float) -> int:

@@ -131,7 +131,14 @@ def unchanged_by_flips(model: FactorGraph, inside: np.ndarray) -> bool:
 
 
 def joined(
-    reduced: Reduced, frontiers: list[Frontier], constant: float, error: float, name: str, stats: dict, plan: Plan
+    reduced: Reduced,
+    frontiers: list[Frontier],
+    constant: float,
+    error: float,
+    name: str,
+    stats: dict,
+    plan: Plan,
+    witnesses: tuple[Any, Any] = (None, None),
 ) -> Answer:
     """The answer that the brackets of all components make, `constant` and its rounding `error` added."""
     lows, highs = zip(*(f.bracket() for f in frontiers), strict=True)
@@ -141,9 +148,9 @@ def joined(
     counts = {"leaves": sum(f.leaves for f in frontiers), "open": sum(f.open for f in frontiers)}
     exact = all(f.closed for f in frontiers)
     grounds = Grounds.EXACT if exact else Grounds.COMPUTED
-    lower = Side(outward(low, slack, -1.0), grounds, method=name)
+    lower = Side(outward(low, slack, -1.0), grounds, method=name, witness=witnesses[0])
     if low == -math.inf and not exact:
         lower = Answer().lower
-    upper = Side(outward(high, slack, 1.0), grounds, method=name)
+    upper = Side(outward(high, slack, 1.0), grounds, method=name, witness=witnesses[1])
     value = 0.5 * (low + high) if exact and math.isfinite(low) else (low if exact else None)
     return Answer(lower, upper, value=value, stats=stats | counts, plan=plan)

@@ -52,6 +52,6 @@ def softened(reduced: Reduced, point: np.ndarray, cells: float, cost: np.ndarray
         if len(crossing) == 0:
             return Softened(reduced, order[:kept], np.sort(removed))
         states = list(reduced.states)
-        for v in reduced.variables[crossing[: 1 + len(crossing) // 16]].tolist():
+        for v in reduced.variables[crossing[: 1 + len(crossing) // 8]].tolist():
             states[v] = np.array([point[v]])
         reduced = restrict(reduced.original, states, flat)

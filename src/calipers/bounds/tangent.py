@@ -89,9 +89,9 @@ class Tangent(AbstractMethod):
     ) -> Iterator[tuple[Trial | None, int, int]]:
         """Trials with their width and the number of the start; ever wider, then at the widest that fits, again."""
         hard, trial = has_zeros(reduced.model), None
-        width, step = self._first_width(reduced), 2 if self.width is None else 0
-        while True:
-            for attempt in range(self.starts):
+        width, step = self._first_width(reduced), 0 if self.width is not None else 4 if hard else 2
+        while True:  # clamping anew takes a while, so that with zeros widths grow fast, with one start each
+            for attempt in range(1 if hard and step else self.starts):
                 if hard or attempt == 0:
                     trial = self._trial(reduced, leaders[0] if leaders else None, guide, width, random)
                     if trial is not None and self.width is None and not _fits(trial, limits):

@@ -162,6 +162,8 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
     if weight == -math.inf:
         lower = upper = Side(-math.inf, Grounds.EXACT, method=repr(method))
         return Answer(lower, upper, value=-math.inf, result=Result.EXACT)
+    assert answer.deterministic is not None
+    below, above = answer.deterministic
     value = None if answer.value is None else weight - answer.value
     return Answer(
         turned(answer.upper, -1.0),
@@ -170,5 +172,6 @@ def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any
         result=answer.result,
         stats=answer.stats,
         plan=answer.plan,
+        deterministic=(turned(above, -1.0), turned(below, 1.0)),
         spent=answer.spent,
     )

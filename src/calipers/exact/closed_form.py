@@ -28,7 +28,7 @@ from calipers.core.witness import Formula
 from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
 from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.transfer_matrix import as_magnet
+from calipers.exact.transfer_matrix import as_magnet, recognition_error
 from calipers.models.edges import canonical
 from calipers.models.ising import Ising
 from calipers.models.lattices import bonds, make_lattice
@@ -75,7 +75,7 @@ class ClosedForm(AbstractMethod):
         """One exact answer, without marginals."""
         name, value, error, constant, shape = plan.structure
         value -= constant
-        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant))
+        error += ULP * (2.0 * abs(value) + 2.0 * abs(constant)) + recognition_error(model)
         lower, upper = exact_sides(value, error, repr(self), _witness(model, name, shape))
         yield Answer(lower, upper, value=value, result=Result.EXACT, stats={"formula": name}, plan=plan)
 

@@ -27,7 +27,9 @@ from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, sampled
 from calipers.models.reduction import Reduced, as_reduced
 
 SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
+SECONDS_PER_BYTE = 1e-9  # of the largest message: memory that the system has to hand over first
 _DEAR = 10.0  # times the search: elimination that is worth a longer one
+_CENTURY = 3e9  # seconds: nobody waits longer, even without a limit
 _FAR = 1000.0  # times the time left: what no better order brings near
 _WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
 _CACHE = 6.4e7  # bytes of such a slice
@@ -38,8 +40,8 @@ _HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 class Elimination(AbstractMethod):
     """Exact log Z by bucket elimination; where memory is short, in slices (marginals: never in slices).
 
-    **Arguments:** `order_seconds`, how long to look for a good elimination order; ten times as long, but at most a tenth
-    of the time, where elimination itself would take longer still.
+    **Arguments:** `order_seconds`, how long to look for a good elimination order; ten times as long, but at most a
+    tenth of the time, where elimination itself would take longer still.
 
     **Proves** both sides exactly. **Raises** `Refusal` with the estimate when too large for the limits.
     """
@@ -52,8 +54,8 @@ class Elimination(AbstractMethod):
         reduced = as_reduced(model)
         sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
         found = best_order(sizes, scopes, seconds=min(self.order_seconds, 0.3 * limits.seconds_left()))
-        work = 2.0**found.log2_total * SECONDS_PER_CELL
-        if _DEAR * self.order_seconds < work < _FAR * limits.seconds_left():
+        work = 2.0 ** min(found.log2_total, 1000.0) * SECONDS_PER_CELL
+        if _DEAR * self.order_seconds < work < _FAR * min(limits.seconds_left(), _CENTURY):
             seconds = min(_DEAR * self.order_seconds, 0.1 * limits.seconds_left())
             again = best_order(sizes, scopes, seconds=seconds, seed=1)
             found = min(found, again, key=lambda order: order.log2_total)
@@ -123,10 +125,11 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     cost = order_cost(sizes, scopes + probes, order)
-    a_cell = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL
-    seconds, left = 2.0**cost.log2_total * a_cell, limits.seconds_left()
+    cells, left = 2.0 ** min(cost.log2_total, 1000.0), min(limits.seconds_left(), _CENTURY)
+    seconds = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL * cells
+    seconds += SECONDS_PER_BYTE * min(8.0 * 2.0 ** min(cost.log2_largest, 1000.0), limits.memory)
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
-    if not limits.beliefs and (found := _cheaper(reduced, order, 2.0**cost.log2_total, limits)):
+    if not limits.beliefs and (found := _cheaper(reduced, order, cells, limits)):
         return _plan_slices(reduced, found[0], limits, largest, "because of zeros", found[1])
     if seconds > left:
         raise Refusal(f"elimination would not finish in time: {largest}, {left:.3g} s left")

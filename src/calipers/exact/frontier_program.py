@@ -32,6 +32,7 @@ class Program(NamedTuple):
     groups: tuple[Blocks, ...]
     held: tuple[np.ndarray, ...]  # the vector's bit at each place of a group's buffer
     sizes: np.ndarray  # what was taken out of each step's factors
+    alike: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]  # places, sites and edges of steps of one degree
     bits: tuple[int, ...]
     log_scale: float
     error: float  # of log Z, nats
@@ -63,21 +64,31 @@ def build_program(sweep: Sweep, edges: np.ndarray, couplings: np.ndarray, reach:
     fall = max((math.fsum(falls[a:b]) for a, b in bounds), default=0.0)
     sizes = np.array([reach[s.site] * s.field + sum(abs(couplings[e]) for _, e in s.near) for s in steps])
     return Program(
-        sweep, numbers, tuple(groups), tuple(held), sizes, tuple(bits), scale,
+        sweep, numbers, tuple(groups), tuple(held), sizes, tuple(_alike(steps)), tuple(bits), scale,
         2.0**-53 * (12.0 * len(steps) + 16.0 * scale), _log_range(steps, couplings, reach, strength) + fall,
     )  # fmt: skip
 
 
 def with_fields(program: Program, couplings: np.ndarray, fields: np.ndarray) -> Program:
     """The program with these natural fields θ_i (n,), none larger than the `reach` that it was built for."""
-    steps, ptr = program.sweep.steps, program.steps.factor_ptr
+    ptr = program.steps.factor_ptr
     exponents = np.zeros(ptr[-1])
-    for i, step in enumerate(steps):
-        h = fields[step.site] if step.field else 0.0
-        exponents[ptr[i] : ptr[i + 1]] = h + SIGNS[len(step.near)] @ couplings[[e for _, e in step.near]]
+    for place, site, edges in program.alike:
+        own = np.where(site >= 0, fields[site], 0.0)
+        every = couplings[edges] @ SIGNS[edges.shape[1]].T + own[:, None]
+        exponents[ptr[place][:, None] + np.arange(every.shape[1])] = every
     sizes = np.repeat(program.sizes, np.diff(ptr))
     factor = np.exp(np.stack([exponents - sizes, -exponents - sizes], axis=1))
     return program._replace(steps=program.steps._replace(factor=factor))
+
+
+def _alike(steps: list[Step]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Steps with equally many neighbours: places, sites whose fields they multiply by (−1: none), and edges."""
+    degree = np.array([len(s.near) for s in steps], np.int64)
+    for d in np.unique(degree).tolist():
+        place = np.flatnonzero(degree == d)
+        site = np.array([steps[i].site if steps[i].field else -1 for i in place], np.int64)
+        yield place, site, np.array([[e for _, e in steps[i].near] for i in place], np.int64).reshape(len(place), d)
 
 
 def _fall(step: Step, couplings: np.ndarray, fields: np.ndarray) -> float:

@@ -158,7 +158,7 @@ def _regions(start, near, cities):
     inside = np.zeros(cities, np.int64)
     queue, seen, scratch = np.empty(cities, np.int64), np.full(cities, -1), np.empty(8 * cities + 8, np.int64)
     D = np.zeros((4, cities), np.int64)
-    stamp, used, t = 0, 1, 0
+    stamp, used, t = np.int64(0), 1, 0  # a literal 0 would have `_halve` compiled twice
     if cities:
         last[0] = cities
     while t < used and cities:  # preorder numbers from the root: a region's parts come later

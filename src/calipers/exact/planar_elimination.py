@@ -139,7 +139,7 @@ def forward(fronts, city, short, long):
         late[t] = _delayed(fronts, late, done, fronts.left[t]) + _delayed(fronts, late, done, fronts.right[t])
         ne = own + late[t]
         f = ne + fronts.start[t + 1] - fronts.start[t] - own
-        front = room(front, 0, f * f)
+        front = room(front, np.int64(0), f * f)
         F = front[: f * f].reshape(f, f)
         top = _assemble(F, f, fronts, late, done, t, city, short, long, stack, top)
         depth -= late[t]
@@ -217,7 +217,7 @@ def backward(fronts, factor, long):
     """The probability (long_e G_{2e+1, 2e}) that each long edge is used, (e,), and the sum of all that was rounded."""
     most = largest_front(fronts, factor)
     front, x, y = np.empty(most * most), np.empty(most), np.empty(most)
-    used, stack, top, total = np.zeros(len(long)), np.empty(1024), 0, 0.0
+    used, stack, top, total = np.zeros(len(long)), np.empty(1024), np.int64(0), 0.0
     for t in range(len(fronts.left) - 1, -1, -1):
         G, back, rounded = inverse_front(fronts, factor, t, front, stack, top, x, y)
         m = len(back) - factor.done[t]

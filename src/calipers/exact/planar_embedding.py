@@ -1,20 +1,24 @@
 """Drawings of graphs: the order of the edges around every site, as a rotation of darts (see `planar_surface`).
 
 Lattices, and graphs whose numbering is that of a grid (row by row, open or wrapped), are drawn by the directions of
-their edges; anything else by a planarity test, which is networkx's. A drawing is never taken on trust: Euler's formula
-gives its genus, and the formulas hold for whatever genus it has. Cost: sorting the darts; the planarity test takes
-0.4 s for 10⁴ sites.
+their edges; anything else by a planarity test, which is networkx's. When that fails, the edges with the longest detours
+are taken out until it succeeds, and put in again as handles of the surface: at most one each. A drawing is never taken
+on trust: Euler's formula gives its genus, and the formulas hold for whatever genus it has. Cost: sorting the darts; the
+planarity test takes 0.4 s for 10⁴ sites.
 """
 
 import numpy as np
+from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from calipers.exact.planar_surface import genus
+from calipers.exact.planar_surface import faces, genus
 from calipers.models.foreign import extra
 from calipers.models.lattices import Lattice
 
 _DRAWN = ("chain", "square", "triangular", "honeycomb")
+_LOOKED_AT = 1000  # sites, in search of a detour
+_MANY = 50_000  # edges, above which no handles are looked for: each planarity test then takes seconds
 
 
 def draw(n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: int = 0) -> np.ndarray | None:
@@ -36,8 +40,14 @@ def draw(n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: 
             best, least = rotation, found
         if least == 0:
             return best
-    planar = _planar(n, edges)
-    return best if planar is None else planar
+    if best is not None and lattice is not None:
+        return best  # a torus
+    try:
+        return _few_handles(n, edges, best, least)
+    except ImportError:
+        if best is None:
+            raise
+        return best
 
 
 def count_components(n: int, edges: np.ndarray) -> int:
@@ -92,8 +102,79 @@ def _grid_steps(n: int, edges: np.ndarray, width: int) -> np.ndarray:
     return _nearest(places[:, 1] - places[:, 0], (n // width, width))
 
 
+def _few_handles(n: int, edges: np.ndarray, best: np.ndarray | None, least: int) -> np.ndarray | None:
+    """A drawing of genus below `least`; `best` when none is found."""
+    planar = _planar(n, edges)
+    if planar is not None or least <= 1 or len(edges) > _MANY:
+        return best if planar is None else planar
+    order = np.argsort(-_detours(n, edges), kind="stable")
+    for handles in range(1, least):
+        kept = np.sort(order[handles:])
+        planar = _planar(n, edges[kept])
+        if planar is not None:
+            return _with_handles(edges, kept, planar, np.sort(order[:handles]))
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _detours(n, edges):
+    """For each edge the length of the shortest way between its ends that avoids it; 0 when there is none.
+
+    It is n when more than `_LOOKED_AT` sites are closer, so that the cost stays linear.
+    """
+    start = np.zeros(n + 1, np.int64)
+    for e in range(len(edges)):
+        start[edges[e, 0] + 1] += 1
+        start[edges[e, 1] + 1] += 1
+    start = np.cumsum(start)
+    fill, near = start[:-1].copy(), np.empty(2 * len(edges), np.int64)
+    for e in range(len(edges)):
+        for side in range(2):
+            near[fill[edges[e, side]]] = 2 * e + 1 - side
+            fill[edges[e, side]] += 1
+    ends, seen, depth, queue = edges.copy().ravel(), np.full(n, -1), np.zeros(n, np.int64), np.empty(n, np.int64)
+    detour = np.zeros(len(edges), np.int64)
+    for e in range(len(edges)):
+        seen[edges[e, 0]], depth[edges[e, 0]], queue[0], head, tail = e, 0, edges[e, 0], 0, 1
+        while head < tail and seen[edges[e, 1]] != e:
+            v = queue[head]
+            head += 1
+            if head > _LOOKED_AT:
+                detour[e] = n
+                break
+            for k in range(start[v], start[v + 1]):
+                w = ends[near[k]]
+                if seen[w] != e and near[k] >> 1 != e:
+                    seen[w], depth[w], queue[tail] = e, depth[v] + 1, w
+                    tail += 1
+        if seen[edges[e, 1]] == e:
+            detour[e] = depth[edges[e, 1]]
+    return detour
+
+
+def _with_handles(edges: np.ndarray, kept: np.ndarray, rotation: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The drawing of the kept edges, with the others put in, inside one face where both ends have a corner there."""
+    darts = np.stack([2 * kept, 2 * kept + 1], axis=1).ravel()
+    whole = np.arange(2 * len(edges))  # a site's only dart follows itself
+    whole[darts] = darts[rotation]
+    there = np.zeros(2 * len(edges), np.bool_)
+    there[darts] = True
+    sites = edges.ravel()
+    for e in others.tolist():
+        face, corners = faces(whole)[0], [np.flatnonzero(there & (sites == v)) for v in edges[e]]
+        for side, (h, others_h) in enumerate(zip((2 * e, 2 * e + 1), corners, strict=True)):
+            if len(others_h):  # the corner between a dart and the next one lies in the face on the dart's left
+                shared = others_h[np.isin(face[others_h], face[corners[1 - side]])]
+                after = (shared if len(shared) else others_h)[0]
+                whole[h], whole[after] = whole[after], h
+        there[[2 * e, 2 * e + 1]] = True
+    return whole
+
+
 def _planar(n: int, edges: np.ndarray) -> np.ndarray | None:
     """The rotation of a planar drawing, None when there is none."""
+    if len(edges) > max(3 * n - 6, 1):  # more than any planar graph has
+        return None
     networkx = extra("networkx", "graphs")
     graph = networkx.Graph()
     graph.add_nodes_from(range(n))

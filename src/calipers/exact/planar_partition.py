@@ -7,8 +7,8 @@ even subgraph of the dual graph (every face is left as often as it is entered) t
 
 On a sphere every even subgraph bounds, and the sum is the Pfaffian of a skew matrix over the 2e darts (Kasteleyn 1963;
 Fisher 1966): 1 on the two darts of an edge, √(w_e w_f) on two darts of one face, with signs. On genus g it is the mean
-of 4^g Pfaffians. All its terms are positive, whatever the signs of K, which is what makes low temperatures safe: the
-high-temperature expansion (and the Kac–Ward determinant of the same graph) cancels there.
+of 4^g Pfaffians (docs/theorems.md, *magnets on surfaces*). On a sphere all terms are positive, whatever the signs of K,
+which is what makes low temperatures safe: the high-temperature expansion (and the Kac–Ward determinant) cancels there.
 
 **Error.** The first-order rounding error of the elimination that was done, every rounding with its own weight |∂ log
 Pf/∂entry| from the inverse, none taken to cancel, times `SAFETY`; and those of the weights and sums.

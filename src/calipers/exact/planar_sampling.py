@@ -78,7 +78,7 @@ def _draw_walls(fronts, factor, long, uniform):
     """Whether each edge is no wall, (e,), and how far any probability was outside [0, 1]."""
     most = largest_front(fronts, factor)
     front, x, y = np.empty(most * most), np.empty(most), np.empty(most)
-    same, slip, stack, top = np.zeros(len(long), np.bool_), 0.0, np.empty(1024), 0
+    same, slip, stack, top = np.zeros(len(long), np.bool_), 0.0, np.empty(1024), np.int64(0)
     for t in range(len(fronts.left) - 1, -1, -1):
         G, back, _ = inverse_front(fronts, factor, t, front, stack, top, x, y)
         f = len(back)

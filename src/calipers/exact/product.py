@@ -4,13 +4,14 @@
 
 **Proves** log Z up to `error`. All terms are positive, so relative errors do not grow in a sum, and those of factors
 add up: with u = 2⁻⁵³, an entry of a bucket's message carries at most Σ (errors of its items) + (items + states) u, and
-the whole answer the sum over buckets, once each (docs/theorems.md). **Range** a bucket whose message is at least 1e-200
-wherever it is not zero, or whose products cannot fall below, has lost nothing to underflow; every other bucket is done
-in log space. Zeros stay zeros. **Cost** about a nanosecond per joint entry and core for binary variables, 20 in log
-space. Large buckets are shared out to threads; between two pieces control returns to Python.
+the whole answer the sum over buckets, once each (docs/theorems.md, E1). **Range** a bucket whose message is at least
+1e-200 wherever it is not zero, or whose products cannot fall below, has lost nothing to underflow; every other bucket
+is done in log space. Zeros stay zeros. **Cost** about a nanosecond per joint entry and core for binary variables, 20 in
+log space. Large buckets are shared out to threads; between two pieces control returns to Python.
 """
 
 import math
+import mmap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -29,6 +30,7 @@ from calipers.exact.wiring import Pieces, block_size
 
 _SHARED = 1 << 19  # joint entries of a bucket that is worth several threads
 _PIECE = 1 << 22  # joint entries between two looks at the clock
+_LARGE = 1 << 22  # bytes from which numpy asks for huge pages
 _BATCH = 1 << 23  # joint entries of the small buckets that are done in one go
 
 
@@ -44,13 +46,14 @@ class ProductRun:
         self.raw = np.concatenate([np.zeros(0), *(np.asarray(t, float).ravel() for t in tables)])
         self.raw_at = np.array(tree.table_at, np.int64)
         count = len(tree.scopes) + len(tree.buckets)
-        self.arena = np.empty(tree.arena_size)
+        self.arena = _room(tree.arena_size)
         self.state = State(
             np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_),
             np.zeros(count), np.zeros(len(tree.buckets)), np.zeros(1),
             np.zeros(count, np.int64),
         )  # fmt: skip
         self.wide = 0  # buckets done in log space
+        self.power = 0  # of two, in the value
         self.error = 0.0
 
     def forward(self) -> float:
@@ -70,7 +73,8 @@ class ProductRun:
         """∂ log Z / ∂ table for every table, after `forward` without log space, on a tree that keeps its messages."""
         if self.wide or not self.tree.keep:
             raise ValueError("marginals need a tree that keeps its messages, and none of them in log space")
-        dual = np.zeros_like(self.arena)
+        dual = _room(len(self.arena))
+        dual[:] = 0.0
         roots = np.flatnonzero(self.tree.parents < 0)
         dual[self.pieces.at[self.pieces.first + roots]] = 1.0
         for first, last in reversed(list(self._batches())):
@@ -148,12 +152,14 @@ class ProductRun:
 
     def _value(self) -> float:
         """Σ over roots of their one entry, and over pieces of what was taken off."""
-        state, terms = self.state, [math.log(2.0) * float(self.state.shed[0])]
+        state, power, terms = self.state, int(self.state.shed[0]), self.state.top.tolist()
         for b in np.flatnonzero(self.tree.parents < 0).tolist():
             p = self.pieces.first + b
-            entry = float(self.arena[self.pieces.at[p]])
-            terms.append(math.log(entry) - math.log(2.0) * int(state.exponent[p]))
-        return math.fsum([*terms, *state.top.tolist()])
+            mantissa, exponent = math.frexp(float(self.arena[self.pieces.at[p]]))
+            power += exponent - int(state.exponent[p])
+            terms.append(math.log(mantissa))
+        self.power = power
+        return math.fsum([*terms, power * math.log(2.0)])
 
     def _rounding(self, value: float) -> float:
         """Tables: their logs, the logs less the top and the exponential; buckets; roots and the last sum."""
@@ -161,7 +167,7 @@ class ProductRun:
         tables = 2.0 * np.abs(state.top[:first]) - 2.0 * state.low[:first] + 4.0
         roots = float((self.tree.parents < 0).sum()) * 10.0
         total = float(tables.sum()) + float(state.error.sum()) + roots + 2.0 * float(np.abs(state.top).sum())
-        return 1.01 * ULP * (total + 2.0 * abs(float(state.shed[0])) + abs(value))
+        return 1.01 * ULP * (total + 2.0 * abs(self.power) + abs(value))
 
 
 class _Sharing:
@@ -193,6 +199,13 @@ class _Sharing:
             self._pool = ThreadPoolExecutor(self.threads)
         for done in [self._pool.submit(work, number, first, last) for number, (first, last) in enumerate(pieces)]:
             done.result()
+
+
+def _room(entries: int) -> np.ndarray:
+    """Uninitialised numbers, on small pages: waiting for huge ones took longer than the elimination that used them."""
+    if 8 * entries < _LARGE:
+        return np.empty(entries)
+    return np.frombuffer(mmap.mmap(-1, 8 * entries, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON), np.float64)
 
 
 def _no_span(count: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from calipers.exact.product_state import LOG_FLOOR, load
+from calipers.exact.product_state import LOG_FLOOR, load, rescale
 from calipers.exact.wiring import offsets, starts, wire
 
 
@@ -27,10 +27,10 @@ def items_to_logs(pieces, raw, raw_at, raw_scope, arena, state, b):
 @njit(cache=True, nogil=True)
 def to_logs(pieces, state, arena, p):
     """Turns a message into logs, its largest entry about 0."""
-    off = state.exponent[p] * math.log(2.0)
+    rescale(pieces, state, arena, p)  # exact, so that the logs are of numbers up to 1
     for e in range(pieces.at[p], pieces.at[p] + pieces.length[p]):
-        arena[e] = math.log(arena[e]) - off if arena[e] > 0.0 else -np.inf
-    state.exponent[p], state.logs[p] = 0, True
+        arena[e] = math.log(arena[e]) if arena[e] > 0.0 else -np.inf
+    state.logs[p] = True
 
 
 @njit(cache=True, nogil=True)
