@@ -1,5 +1,7 @@
 """calipers sample with Markov kernels: diagnostics, files, and what goes wrong."""
 
+import signal
+
 import numpy as np
 import pytest
 import typer
@@ -78,6 +80,23 @@ def test_refusals_and_usage(run):
     done = run("sample", "square:32x32", "-n", "10000000", "--method", "HeatBath()", "--memory", "1")
     assert done.code == 3
     assert "GB" in done.err
+
+
+def test_an_interrupt_keeps_what_was_drawn(run, monkeypatch):
+    from calipers.sampling import chain
+
+    measure = chain.Chain._advance
+
+    def stop_after_nine(self, position):
+        if position.measured == 9:
+            signal.raise_signal(signal.SIGINT)
+        return measure(self, position)
+
+    monkeypatch.setattr(chain.Chain, "_advance", stop_after_nine)
+    done = run("sample", "square:4x4", "-n", "4000", "--method", "HeatBath()", "--burn-in", "0", "--json")
+    assert (done.code, done.json["stopped"], done.json["samples"]["count"]) == (130, "interrupted", 36)
+    same = cal.run_chain(cal.from_spec("square:4x4"), cal.HeatBath(), sweeps=9, burn_in=0, seed=0, keep=True)
+    assert done.json["states"] == same.states.reshape(-1, 16).tolist()
 
 
 def test_a_time_limit_keeps_what_was_drawn(run):
