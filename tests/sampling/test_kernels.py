@@ -5,6 +5,7 @@ is many autocorrelation times, so that the χ² of the counts is what it says: t
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ GLASS = cal.Ising.cubic((2, 2, 3), coupling="pm1", periodic=False, beta=0.6, see
 WIDE = cal.Ising.square((4, 128), beta=0.4)
 ODD = cal.Ising.from_arrays(np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([1.0, 1, 1, -1]), n=6, beta=0.5)
 POTTS = cal.FactorGraph.from_tables(
-    (3, 3, 3, 2), [((0, 1), 1 + np.eye(3)), ((1, 2), 1 + np.eye(3)), ((0, 2), 1 + 2 * np.eye(3)), ((2, 3), [[1, 2], [3, 1], [1, 1]])]
+    (3, 3, 3, 2), [((0, 1), 1 + np.eye(3)), ((1, 2), 1 + np.eye(3)), ((0, 2), 1 + 2 * np.eye(3)),
+     ((2, 3), [[1, 2], [3, 1], [1, 1]])]
 )  # fmt: skip
 HARD = cal.FactorGraph.from_tables(
     (2,) * 4, [((i, (i + 1) % 4), [[1.0, 2.0], [1.0, 0.0]]) for i in range(4)], evidence={1: 0}
@@ -29,10 +31,12 @@ HARD = cal.FactorGraph.from_tables(
 LADDER = cal.ParallelTempering(replicas=4, hottest=0.3, adapt=20)
 CASES = [
     (cal.Metropolis(), SQUARE), (cal.Metropolis("coloured"), FIELD), (cal.Metropolis("random"), ODD),
-    (cal.Metropolis(), ODD), (cal.HeatBath(), FIELD), (cal.HeatBath("coloured"), SQUARE), (cal.HeatBath("random"), GLASS),
+    (cal.Metropolis(), ODD), (cal.HeatBath(), FIELD), (cal.HeatBath("coloured"), SQUARE),
+    (cal.HeatBath("random"), GLASS),
     (cal.Gibbs(), POTTS), (cal.Gibbs("coloured"), HARD), (cal.Gibbs("random"), FIELD), (cal.SwendsenWang(), SQUARE),
     (cal.SwendsenWang(), FIELD), (cal.Wolff(), SQUARE), (cal.Wolff(), FIELD), (cal.Wolff(), GLASS), (LADDER, GLASS),
-    (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE), (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD),
+    (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
+    (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD),
 ]  # fmt: skip
 PROTOCOL = [*CASES, (cal.Multispin(), WIDE)]
 names = [f"{kernel!r}-{model.n}" for kernel, model in CASES]
@@ -57,7 +61,8 @@ def test_the_protocol(kernel, model, tmp_path):
     states = kernel.states(five)
     assert states.shape == (64, model.n)
     assert info.moved.shape == (64,)
-    assert (states >= 0).all() and (states < model.domains).all()
+    assert (states >= 0).all()
+    assert (states < model.domains).all()
     assert not np.array_equal(states, kernel.states(state))
     if max(model.domains) == 2:
         spins = kernel.spins(five)
@@ -118,7 +123,7 @@ def surprise(counts, p):
 
 @pytest.mark.parametrize(("kernel", "model"), CASES, ids=names)
 def test_configurations_have_their_probabilities(kernel, model):
-    """Independent chains, looked at every 40 sweeps: τ is below 8 where it is longest, so that counts hardly correlate."""
+    """Chains looked at every 40 sweeps (20 when tempered), several τ: counts hardly correlate."""
     counts, p = np.zeros(int(np.prod(model.domains))), probabilities(model)
     tempered = isinstance(kernel, cal.ParallelTempering)
     state = begin(kernel, model, chains=64 if tempered else 512)
@@ -164,6 +169,13 @@ def test_acceptance_of_multispin_is_what_it_should_be():
     assert abs(flipped - tried * p) < 4.9 * np.sqrt(tried * p * (1 - p))
 
 
+def test_threads_change_nothing():
+    state = cal.Multispin().init(WIDE, seed=3, chains=3)
+    assert same(cal.Multispin().step(state, 9)[0], cal.Multispin(threads=2).step(state, 9)[0])
+    with pytest.raises(ValueError, match="threads"):
+        cal.Multispin(threads=0)
+
+
 def test_thresholds_add_up():
     for p in (0.5, 0.3, 1e-4, 1e-9, 1 - 1e-9):
         bits, rest = multispin_kernels.threshold(p)
@@ -180,7 +192,7 @@ def test_packing_goes_both_ways():
     assert np.array_equal(unpack(*pack(up)), up)
 
 
-COMPILED = [
+COMPILED: list[Any] = [
     local.metropolis, local.heat_bath, gibbs.gibbs, cluster_kernels.swendsen_wang, cluster_kernels.wolff,
     replicas.replicas, tempering.exchange, multispin_kernels.sweep,
 ]  # fmt: skip
@@ -239,7 +251,7 @@ def test_replicas_come_in_words():
 
 def test_bad_choices():
     for bad in (lambda: cal.Metropolis("odd"), lambda: cal.ParallelTempering(replicas=1), lambda: cal.Gibbs("up")):
-        with pytest.raises(ValueError, match="must be one of|needs"):
+        with pytest.raises(ValueError, match=r"must be one of|needs"):
             bad()
 
 
@@ -251,6 +263,20 @@ def test_frustration_is_warned_of():
     cal.Wolff().init(cal.Ising.chain(4, field=np.array([1.0, 0, 0, 1.0]), periodic=False), seed=0)
     with pytest.warns(UserWarning, match="frustrated"):
         cal.Wolff().init(cal.Ising.chain(4, field=np.array([1.0, 0, 0, -1.0]), periodic=False), seed=0)
+
+
+def test_swaps_alone_leave_every_temperature_as_it_is():
+    """Exact draws at each λ, then one turn of swaps and no sweep: counts at λ = 1 are still those of p (χ²)."""
+    kernel, chains = cal.ParallelTempering(replicas=2, hottest=0.3, adapt=0), 20_000
+    state = kernel.init(FIELD, seed=0, chains=chains)
+    draws = [cal.sample(FIELD.tempered(float(x)), chains, seed=k).states for k, x in enumerate(state.ladder)]
+    state.spins[:] = 1 - 2 * np.stack(draws, axis=1)
+    tempering.exchange(
+        state.wiring, state.spins, state.swaps, state.ladder, state.walker, state.origin, state.trips, state.rejected, 0
+    )
+    assert 0.1 < state.rejected[0] / chains < 0.9
+    counts = np.bincount(np.ravel_multi_index(tuple(kernel.states(state).T.astype(int)), (2,) * 9), minlength=512)
+    assert surprise(counts, probabilities(FIELD)) > 1e-6
 
 
 def test_zeros_are_never_visited_and_are_told():
@@ -279,5 +305,3 @@ def test_a_ladder_is_evened_and_trips_are_counted():
     assert state.ladder[-1] == 1.0
     assert round_trips(state) > 10
     assert sorted(state.walker[0]) == list(range(8))
-
-

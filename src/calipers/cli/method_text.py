@@ -13,7 +13,63 @@ import typer
 
 from calipers.catalogue import METHODS
 
+METHODS = {
+    "Auto": "calipers.auto",
+    "Enumeration": "calipers.exact.enumeration",
+    "Elimination": "calipers.exact.elimination",
+    "Planar": "calipers.exact.planar",
+    "MeanField": "calipers.variational.mean_field",
+    "Bethe": "calipers.variational.bethe",
+    "Tangent": "calipers.bounds.tangent",
+    "MiniBucket": "calipers.bounds.mini_bucket",
+    "LogDeterminant": "calipers.bounds.log_determinant",
+    "Pairs": "calipers.bounds.pairs",
+    "ClosedForm": "calipers.exact.closed_form",
+    "ImportanceSampling": "calipers.bounds.proposal",
+    "AnnealedImportance": "calipers.bounds.annealed",
+    "Search": "calipers.bounds.search",
+    "Clamping": "calipers.bounds.clamping",
+    "TransferMatrix": "calipers.exact.transfer_matrix",
+    "RegionBethe": "calipers.bounds.region_bethe",
+    "Strips": "calipers.bounds.strips",
+    "StructuredMeanField": "calipers.bounds.structured_mean_field",
+}
+KERNELS = {
+    "Metropolis": "calipers.sampling.local",
+    "HeatBath": "calipers.sampling.local",
+    "Gibbs": "calipers.sampling.gibbs",
+    "SwendsenWang": "calipers.sampling.cluster",
+    "Wolff": "calipers.sampling.cluster",
+    "ParallelTempering": "calipers.sampling.tempering",
+    "Multispin": "calipers.sampling.multispin",
+    "MultispinReplicas": "calipers.sampling.replicas",
+}
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
+
+
+def parse_sampler(text: str) -> Any:
+    """The same for what can sample: Markov kernels too."""
+    kernel = next((k for k in KERNELS if _plain(text).partition("(")[0] == _plain(k)), None)
+    if kernel is None:
+        return parse_method(text)
+    try:
+        tree: ast.expr | None = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = None if "(" in text else ast.Name(kernel)  # a bare name may have hyphens
+    if isinstance(tree, ast.Name | ast.BinOp) and "(" not in text:
+        return _construct(kernel, [], {})
+    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)) or any(
+        k.arg is None for k in tree.keywords
+    ):
+        raise _bad(f"{text[:80]!r} is not a Markov kernel")
+    return _construct(kernel, [_literal(a) for a in tree.args], {str(k.arg): _literal(k.value) for k in tree.keywords})
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        raise _bad(f"{ast.unparse(node)!r} is not a literal") from None
 
 
 def parse_method(text: str) -> Any:
@@ -55,7 +111,7 @@ def _build(node: ast.expr, text: str) -> Any:
 
 def _construct(name: str, args: list[Any], keywords: dict[str, Any]) -> Any:
     try:
-        method = getattr(importlib.import_module(METHODS[name]), name)(*args, **keywords)
+        method = getattr(importlib.import_module((METHODS | KERNELS)[name]), name)(*args, **keywords)
     except (TypeError, ValueError) as error:
         raise _bad(f"{name}: {error}") from None
     for field in dataclasses.fields(method):

@@ -1,15 +1,16 @@
-"""`calipers sample`: exact samples of a model, or its most probable configurations, with diagnostics.
+"""`calipers sample`: exact samples of a model, Markov chains of it, or its most probable configurations.
 
-Whatever ends the run, the samples so far are written: they are independent, so that fewer of them are no worse.
+Whatever ends the run, the samples so far are written, with diagnostics that say what they are worth.
 """
 
 import time
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from calipers.cli import document as out
 from calipers.cli import options as opt
+from calipers.cli.drawn import Drawn, Job
 from calipers.cli.interrupt import Interrupts, interruptible
 from calipers.cli.machine import prepare
 from calipers.cli.search import load_model, make_limits
@@ -20,36 +21,18 @@ Examples:
   calipers sample grid.uai --evidence "3=1,7=0" -n 10000 -o run.csv --seed 7
   calipers sample square:8x8,J=pm1,seed=1 --most-probable 5
   calipers sample chain:20 --T 0.5 -n 3 --json
+  calipers sample square:64x64,T=2.269 -n 4000 --method "Wolff()" --every 5 -o run.npz
 
 \b
 FILE ends in .npz (arrays `states`, `method`, `independent`, `effective_size`, …) or .csv; without it
 rows of states go to stdout. State 0 is spin +1, state 1 is spin -1. Samples are exact and independent;
-a model that is too wide for that is refused, with the estimate. Exit codes: 0 done; 3 refused, or a
-limit came first (the samples so far are written); 130 interrupted (likewise); 2 usage; 5 bad input
-file; 1 internal error."""
+a model that is too wide for that is refused, with the estimate, unless --method is a Markov kernel:
+Metropolis(), HeatBath(), Gibbs(), SwendsenWang(), Wolff(), ParallelTempering(), Multispin() or
+MultispinReplicas(). Its samples are NOT independent: effective size, autocorrelation time and R-hat come
+with them. Exit codes: 0 done; 3 refused, or a limit came first (the samples so far are written); 130
+interrupted (likewise); 2 usage; 5 bad input file; 1 internal error."""
 
 _COUNT, _METHOD = 1000, "auto"
-
-
-class Job(NamedTuple):
-    """What was asked for: `wanted` samples, or the `best` most probable configurations."""
-
-    wanted: int
-    best: int | None
-    method: Any
-    limits: Any
-    seed: int
-
-
-class Drawn(NamedTuple):
-    """What came of it: `about`, the diagnostics; `answer` on log Z, if one is known; `log_weights` of the best ones."""
-
-    states: Any
-    about: dict[str, Any]
-    answer: Any
-    stopped: str
-    reason: str = ""
-    log_weights: Any = None
 
 
 def sample(
@@ -68,7 +51,16 @@ def sample(
         int | None,
         typer.Option(metavar="K", help="The K configurations of the largest weight, instead of samples.", min=1),
     ] = None,
-    method: Annotated[str, typer.Option(help="auto, or an exact engine that draws samples.")] = _METHOD,
+    method: Annotated[
+        str, typer.Option(help="auto, an exact engine that draws samples, or a Markov kernel.")
+    ] = _METHOD,
+    every: Annotated[
+        int | None, typer.Option(metavar="K", help="Markov kernels: sweeps between samples. [default: 1]", min=1)
+    ] = None,
+    burn_in: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Markov kernels: sweeps before the first sample. [default: a fifth]", min=0),
+    ] = None,
     time_limit: opt.TimeLimit = 60.0,
     beta: opt.Beta = None,
     temperature: opt.Temperature = None,
@@ -92,14 +84,18 @@ def sample(
     about: dict[str, Any] = {"source": model, "variables": None, "factors": None, "sha256": None}
     with interruptible() as interrupts:
         with interrupts.stops():
-            from calipers.cli.method_text import parse_method
+            from calipers.cli.method_text import parse_sampler
+            from calipers.cli.sample_chain import is_kernel, walk
 
             found = load_model(model, evidence, factor, interrupts)
             about = out.describe_model(model, found)
             limits = make_limits(deadline=started + time_limit, memory=memory)
-            chosen = None if method == _METHOD else parse_method(method)
-            job = Job(samples or _COUNT, most_probable, chosen, limits, seed)
-            drawn = (_sample if most_probable is None else _best)(job, found, interrupts)
+            chosen = None if method == _METHOD else parse_sampler(method)
+            if (every, burn_in) != (None, None) and not is_kernel(chosen):
+                raise typer.BadParameter("--every and --burn-in are for Markov kernels, as --method 'Wolff()'")
+            job = Job(samples or _COUNT, most_probable, chosen, limits, seed, every or 1, burn_in)
+            draw = _best if most_probable is not None else walk if is_kernel(chosen) else _sample
+            drawn = draw(job, found, interrupts)
         drawn = drawn or Drawn(None, {}, None, "interrupted", "interrupted before there was anything")
         doc = out.document(about, drawn.answer, stopped=drawn.stopped, reasons={}, started=started, seed=seed)
         doc |= {"reasons": {"samples": drawn.reason} if drawn.reason else {}, "samples": drawn.about, "file": output}
@@ -168,7 +164,9 @@ def _report(drawn: Drawn, doc: dict[str, Any], say: Any) -> None:
     from calipers.core.answer import show_bracket
 
     about = doc["samples"]
-    what = "independent samples" if drawn.log_weights is None else "most probable configurations"
+    what = "most probable configurations" if drawn.log_weights is not None else "independent samples"
+    if not about.get("independent", True):
+        what = f"samples of {about['chains']} Markov chains, NOT independent, worth {about['effective_size']:.3g},"
     where = f" in {doc['file']}" if doc["file"] else ""
     line = f"{about['count']} {what}{where} by {about['method']}, {doc['seconds']:.2f} s, seed {doc['seed']}"
     if drawn.answer is not None:

@@ -1,1 +1,1 @@
-"""Random draws from models: kernels that leave p(x) invariant, chains of them, annealing. `bounds/` does the bounding."""
+"""Random draws from models: kernels that leave p(x) invariant, chains, annealing. `bounds/` does the bounding."""

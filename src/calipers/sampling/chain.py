@@ -3,8 +3,8 @@
     result = cal.run_chain(model, cal.SwendsenWang(), sweeps=10_000, seed=0)
     result.estimates["energy"], result.tau["energy"], result.r_hat["energy"], result.reliable
 
-Observables are stored, configurations only if asked for. A run can be stopped by Ctrl-C, and goes on from its checkpoint
-bit for bit. **Proves** nothing: these are estimates, correlated ones, and their error bars hold where the chain has
+Observables are stored, configurations only if asked for. Ctrl-C stops a run, and it goes on from its checkpoint bit for
+bit. **Proves** nothing: these are estimates, correlated ones, and their error bars hold where the chain has
 mixed, which diagnostics can refute but not show.
 """
 
@@ -35,15 +35,15 @@ class Progress(NamedTuple):
 
 
 class Position(NamedTuple):
-    """The kernel's state after `done` sweeps and `count` measurements: one thing, so that Ctrl-C cannot part it."""
+    """The kernel's state after `done` sweeps and `measured` measurements: one thing, so that Ctrl-C cannot part it."""
 
     state: Any
     done: int
-    count: int
+    measured: int
 
 
 class Chain:
-    """A run that can be stepped through: `for progress in chain: …`, then `chain.result()`. Arguments as `run_chain`."""
+    """A run to be stepped through: `for progress in chain: …`, then `chain.result()`. Arguments as `run_chain`."""
 
     def __init__(
         self, model: AbstractDiscreteModel, kernel: AbstractKernel, *, sweeps: int, measure_every: int = 1,
@@ -75,12 +75,12 @@ class Chain:
             if self.checkpoint is not None and time.monotonic() - saved > self.interval:
                 self.save()
                 saved = time.monotonic()
-            yield Progress(self.position.done, total, self.position.count, time.monotonic() - begun)
+            yield Progress(self.position.done, total, self.position.measured, time.monotonic() - begun)
         self.save()
 
     def result(self, interrupted: bool = False) -> ChainResult:
         """What has been measured so far."""
-        count = self.position.count
+        count = self.position.measured
         series = {k: x[:, :count] for k, x in self.series.items()}
         kept = None if self.kept is None else self.kept[:, :count]
         return summarise(self.model, self.kernel, series, kept, self.every, self.burn_in, interrupted)
@@ -119,7 +119,7 @@ class Chain:
 
     def _room(self, chains: int, memory: float) -> np.ndarray | None:
         """Where configurations go, if they are kept."""
-        count, most = self.sweeps // self.every, int(max(self.model.domains, default=1))
+        count, most = self.sweeps // self.every, int(np.max(self.model.domains, initial=1))
         kind = np.int8 if most <= 128 else np.int32
         needed = sum(x.nbytes for x in self.series.values())
         needed += chains * count * self.model.n * np.dtype(kind).itemsize if self.keep else 0
@@ -158,11 +158,11 @@ def run_chain(
 ) -> ChainResult:
     """Runs a Markov chain and summarises it.
 
-    **Arguments:** `model`; `kernel`, as `Metropolis()`; `sweeps` after the burn-in; `measure_every` so many of them (1);
+    **Arguments:** `model`; `kernel`, as `Metropolis()`; `sweeps` after the burn-in; `measure_every` so many of them;
     `burn_in` sweeps that are not measured (a fifth of `sweeps`); `key` or `seed`, one of them; `chains`, 4 unless the
-    kernel says otherwise; `observables`, {name: function of states (chains, n) giving (chains,)}; `keep`, whether
+    kernel says otherwise; `observables`, {name: function of states (chains, n) to (chains,)}; `keep`, whether
     configurations are stored; `start`, states; `memory`, bytes; `checkpoint`, a file to write every
-    `checkpoint_seconds` and to go on from if it exists; `progress`, called after each measurement; `time_limit`, seconds.
+    `checkpoint_seconds` and to go on from if it exists; `progress`, called after each step; `time_limit`, seconds.
 
     **Returns:** `ChainResult`, also after Ctrl-C or at the time limit, with what was measured until then.
 

@@ -1,6 +1,6 @@
 """The file of an unfinished run: enough to go on as if it had never stopped, bit for bit.
 
-An npz without pickles: what the run was (to be compared), the leaves of the kernel's state, and the series so far. It is
+An npz without pickles: what the run was (to be compared), the leaves of the kernel's state, the series so far. It is
 written beside its place and moved there, so that a crash leaves the file before.
 """
 
@@ -36,7 +36,8 @@ def write(path: str | os.PathLike[str], about: dict[str, str], arrays: dict[str,
     handle, beside = tempfile.mkstemp(dir=place.parent, prefix=place.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{f"about:{k}": np.array(v) for k, v in {**about, "format": FORMAT}.items()}, **arrays)
+            said = {f"about:{k}": np.array(v) for k, v in {**about, "format": FORMAT}.items()}
+            np.savez(file, **(said | arrays))  # type: ignore[arg-type]
         os.replace(beside, place)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -19,6 +19,7 @@ from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.feasible import feasible_points, has_zeros
 from calipers.models.factor_graph import FactorGraph
+from calipers.models.ising import Ising
 from calipers.sampling.annealed import compressed_tables
 from calipers.sampling.annealed_kernels import Tables, pulls
 from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
@@ -74,6 +75,8 @@ class Gibbs(AbstractKernel):
 
 def ergodic(model: AbstractDiscreteModel) -> bool:
     """Whether every configuration has positive weight: then Gibbs sampling certainly reaches all of them."""
+    if isinstance(model, Ising):
+        return True
     graph = model.factor_graph()
     return not graph.evidence and not has_zeros(graph)
 

@@ -21,7 +21,7 @@ from calipers.core.model import AbstractDiscreteModel
 
 
 class Info(NamedTuple):
-    """What a step did: `moved`, how many variables changed, shape (chains,); `tried`, updates proposed in a chain."""
+    """What a step did: `moved`, changes of variables, (chains,), −1 where not counted; `tried` in each chain."""
 
     moved: np.ndarray
     tried: int

@@ -5,7 +5,7 @@
 
 Both leave exp(−βE) invariant. With sites in a fixed order ("sequential", "coloured") Metropolis flips uphill spins with
 certainty; the ½ keeps free spins from marching in step, and "random" order is irreducible and aperiodic beyond doubt.
-Heat bath is, in any order, since nothing has probability 0 or 1. **Cost** 5–20 ns a spin. **Fails** by slow mixing:
+Heat bath is, in any order, since nothing has probability 0 or 1. **Cost** about 20 ns a spin. **Fails** by slow mixing:
 τ ~ ξ^2.17 near criticality, exponentially long among the valleys of a glass. **Source** Metropolis et al. (1953);
 Glauber (1963); Creutz, Jacobs & Rebbi (1979).
 """

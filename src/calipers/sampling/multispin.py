@@ -11,6 +11,7 @@ Rebbi (1981); Block, Virnau & Preis (2010).
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,16 @@ class MultispinState(NamedTuple):
 
 
 class Multispin(AbstractKernel):
-    """Bit-packed Metropolis for a uniform ferromagnet without field on the periodic square lattice, 64 spins a word."""
+    """Bit-packed Metropolis for a uniform ferromagnet without field on the periodic square lattice, 64 spins a word.
+
+    **Arguments:** `threads`, that share the chains; results do not depend on it.
+    """
+
+    threads: int = 1
+
+    def __check_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; it must be 1 or more")
 
     def init(
         self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
@@ -73,13 +83,13 @@ class Multispin(AbstractKernel):
         (m3, rest3), (m4, rest4) = (kernels.threshold(math.exp(-k * K)) for k in (4.0, 8.0))
         lanes = streams(rng, chains, width * -(-_LANES // width)).transpose(0, 2, 1)
         return MultispinState(
-            *halves, np.ascontiguousarray(lanes), streams(rng, chains), np.array([m3, m4], np.uint64),
+            halves[0], halves[1], np.ascontiguousarray(lanes), streams(rng, chains), np.array([m3, m4], np.uint64),
             np.array([rest3, rest4]),
         )  # fmt: skip
 
     def step(self, state: MultispinState, sweeps: int = 1) -> tuple[MultispinState, Info]:
         new = state._replace(**{name: getattr(state, name).copy() for name in ("black", "white", "lanes", "coin")})
-        advance(new, sweeps)
+        advance(new, sweeps, self.threads)
         chains, rows, width = new.black.shape
         return new, Info(np.full(chains, -1), sweeps * 128 * (rows - 2) * width)  # flips are not counted
 
@@ -88,7 +98,7 @@ class Multispin(AbstractKernel):
         return 1 - up.reshape(len(up), -1).view(np.int8)
 
     def meter(self, model: AbstractDiscreteModel) -> Callable[[MultispinState], Measured]:
-        (rows, columns), _ = torus(model)
+        (_rows, _columns), _ = torus(model)
         assert isinstance(model, Ising)
         J, offset = float(model.couplings[0]), float(model.offset)
 
@@ -99,14 +109,22 @@ class Multispin(AbstractKernel):
         return measure
 
 
-def advance(state: MultispinState, sweeps: int) -> None:
-    """Sweeps in place."""
+def advance(state: MultispinState, sweeps: int, threads: int = 1) -> None:
+    """Sweeps in place; the kernel does without the interpreter's lock, so that chains can have a thread each."""
     m3, m4 = (tuple(row) for row in state.bits)
-    for c in range(len(state.black)):
+
+    def run(c: int) -> None:
         kernels.sweep(
             state.black[c], state.white[c], m3, float(state.rest[0]), m4, float(state.rest[1]), sweeps, state.lanes[c],
             state.coin[c],
         )  # fmt: skip
+
+    if threads == 1:
+        for c in range(len(state.black)):
+            run(c)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, range(len(state.black))))
 
 
 def torus(model: AbstractDiscreteModel) -> tuple[tuple[int, int], float]:

@@ -90,8 +90,8 @@ def _update(me, near, far, up, down, m3, m4, tie3, tie4, s0, s1, s2, s3):
 def sweep(black, white, m3, rest3, m4, rest4, sweeps, lanes, coin):
     """Metropolis sweeps over a periodic square lattice of spins that want to agree.
 
-    **Arguments:** `black`, `white`, words (L + 2, W): sites with i + j even and odd, bit b of word w of row i + 1 is the
-    site's number 64 w + b among its colour in row i; the outer rows repeat the opposite ones. `m3`, `rest3`, `m4`,
+    **Arguments:** `black`, `white`, words (L + 2, W): sites with i + j even and odd; bit b of word w of row i + 1 is
+    site number 64 w + b among its colour in row i; the outer rows repeat the opposite ones. `m3`, `rest3`, `m4`,
     `rest4`: `threshold` of e^{-4K} and e^{-8K}. `lanes` (4, B), random streams, B a multiple of W; `coin` (4,).
     """
     rows, width = black.shape[0] - 2, black.shape[1]

@@ -5,8 +5,8 @@
 Neighbours' disagreements are added in three bit planes; the random number of each replica is compared with its own
 threshold, bit by bit (`multispin_kernels.py`), sixteen bits and then a coin, so that probabilities are right to 2⁻⁴⁸.
 Sites are visited in order; replicas share the wiring, and the coin of a tie (one in 65536) with the others of their
-word, never the random bits. **Cost** 1–2 ns a flip and core. **Fails** like Metropolis; refuses fields and couplings of
-different size. **Source** Bhanot, Duke & Salvador (1986); Isakov et al. (2015).
+word, never the random bits. **Cost** 0.9 ns a spin, replica and core. **Fails** like Metropolis; refuses
+fields and couplings of different size. **Source** Bhanot, Duke & Salvador (1986); Isakov et al. (2015).
 """
 
 import math
