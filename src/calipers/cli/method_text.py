@@ -13,27 +13,6 @@ import typer
 
 from calipers.catalogue import METHODS
 
-METHODS = {
-    "Auto": "calipers.auto",
-    "Enumeration": "calipers.exact.enumeration",
-    "Elimination": "calipers.exact.elimination",
-    "Planar": "calipers.exact.planar",
-    "MeanField": "calipers.variational.mean_field",
-    "Bethe": "calipers.variational.bethe",
-    "Tangent": "calipers.bounds.tangent",
-    "MiniBucket": "calipers.bounds.mini_bucket",
-    "LogDeterminant": "calipers.bounds.log_determinant",
-    "Pairs": "calipers.bounds.pairs",
-    "ClosedForm": "calipers.exact.closed_form",
-    "ImportanceSampling": "calipers.bounds.proposal",
-    "AnnealedImportance": "calipers.bounds.annealed",
-    "Search": "calipers.bounds.search",
-    "Clamping": "calipers.bounds.clamping",
-    "TransferMatrix": "calipers.exact.transfer_matrix",
-    "RegionBethe": "calipers.bounds.region_bethe",
-    "Strips": "calipers.bounds.strips",
-    "StructuredMeanField": "calipers.bounds.structured_mean_field",
-}
 KERNELS = {
     "Metropolis": "calipers.sampling.local",
     "HeatBath": "calipers.sampling.local",
