@@ -78,3 +78,10 @@ def test_streams_that_creep_share_the_time():
     for _ in range(300):
         next(answers)
     assert max(s.spent for s in streams) < 1.3 * min(s.spent for s in streams)
+
+
+def test_a_stream_may_run_alone_for_a_while():
+    clock = Clock()
+    stream = Stream("x", climbing(clock, 0.5, itertools.repeat(1.0)))
+    assert len(list(stream.alone(2.2, clock))) == 5
+    assert list(Stream("y", climbing(clock, 0.5, [1.0])).alone(9.0, clock))[0].lower.value == 1.0

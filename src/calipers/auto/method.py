@@ -27,6 +27,7 @@ _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand,
 _SHARE = 0.15
 _HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
 _COUNTED = 0.3  # of the time left, for model counting
+_CHANCE = 0.5  # of the time left, for importance sampling where δ is granted
 _MOST = 0.7  # of the time left, that exact work may take
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
 _HUGE = 300_000  # spins from which they are all there is: structure work a factor at a time takes too long
@@ -166,8 +167,10 @@ def _searched(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answe
 
 def _bounds(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:
     model, reduced, order = situation
-    streams = deterministic(model, reduced, order.log2_largest, limits, key)
-    yield from alternate([*statistical(reduced, limits, key), *streams])
+    chances = statistical(reduced, limits, key)
+    if chances:  # one long step after another: the wider its tables, the fewer samples are needed
+        yield from chances[0].alone(_CHANCE * limits.seconds_left())
+    yield from alternate([*chances, *deterministic(model, reduced, order.log2_largest, limits, key)])
 
 
 def _bounds_of_vast(model: Ising, limits: Limits, key: Any) -> Iterator[Answer]:

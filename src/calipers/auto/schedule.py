@@ -36,6 +36,16 @@ class Stream:
         while len(self._recent) > 1 and held - self._recent[0][0] > window:
             held -= self._recent.popleft()[0]
 
+    def alone(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Answer]:
+        """Its answers until it has run for `seconds`, with nobody else between."""
+        while self.spent < seconds:
+            begun = clock()
+            answer = next(self.answers, None)
+            if answer is None:
+                return
+            self.book(clock() - begun, 0.0)
+            yield answer
+
     def rate(self, gap: float) -> float:
         """Predicted nats per second of the next turn, with `gap` nats still open; infinite before the first."""
         if not self._recent:

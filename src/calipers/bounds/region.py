@@ -3,7 +3,7 @@
     log Z ≤ Σ_r Φ_{w_r}(θ_r),   Σ_r θ_r = θ,   Σ_r w_{r,i} = 1 for every site i                           (Hölder)
 
 Φ_w eliminates the region's sites in one global order, site i by a power sum with weight w_i. **Proves** an upper bound
-at any shares and weights (docs/theorems.md, Theorem 7). They are improved by Adam with cosine decay: ∂Φ/∂θ are the
+at any shares and weights (docs/theorems.md, Theorem 11). They are improved by Adam with cosine decay: ∂Φ/∂θ are the
 region's moments, ∂Φ/∂w its conditional entropies, and the bound is jointly convex in (θ, w). **Cost** about 8 ns for
 each entry of each message and step. **Source** Globerson & Jaakkola 2007; Liu & Ihler 2011; Ping, Liu & Ihler 2015.
 """

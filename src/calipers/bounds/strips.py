@@ -5,7 +5,7 @@
 Fields, couplings and weights are shared out between the strips that hold a site or an edge, and improved by gradient
 steps. **Proves** an upper bound at every step; log Z itself when one strip holds the whole lattice. **Cost** 2^width
 entries a site and strip, about 8 ns each and step. **Fails** to be tight when correlations reach much further than the
-width. **Source** Wainwright, Jaakkola & Willsky 2005; Globerson & Jaakkola 2007; Theorem 7 of docs/theorems.md.
+width. **Source** Wainwright, Jaakkola & Willsky 2005; Globerson & Jaakkola 2007; Theorem 11 of docs/theorems.md.
 """
 
 import math
