@@ -23,7 +23,7 @@ constraints: $(STAMP)
 
 # A frustrated magnet too wide to be solved exactly in the time: the bracket closes while you watch (exit 3 = limit came first).
 demo: $(STAMP)
-	$(BIN)/calipers logz "square:24x24,J=pm1,h=gauss:0.1,beta=1,seed=1,open" --time-limit 20 --certificate magnet.cert || test $$? -eq 3
+	$(BIN)/calipers logz "square:32x32,J=pm1,h=gauss:0.1,beta=1,seed=1,open" --time-limit 20 --certificate magnet.cert || test $$? -eq 3
 	$(BIN)/calipers verify magnet.cert
 
 test: $(STAMP)

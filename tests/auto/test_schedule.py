@@ -84,4 +84,5 @@ def test_a_stream_may_run_alone_for_a_while():
     clock = Clock()
     stream = Stream("x", climbing(clock, 0.5, itertools.repeat(1.0)))
     assert len(list(stream.alone(2.2, clock))) == 5
-    assert list(Stream("y", climbing(clock, 0.5, [1.0])).alone(9.0, clock))[0].lower.value == 1.0
+    (only,) = Stream("y", climbing(clock, 0.5, [1.0])).alone(9.0, clock)
+    assert only.lower.value == 1.0

@@ -35,7 +35,7 @@ def test_a_signal_keeps_the_bracket_and_the_certificate(number, process, tmp_pat
 @pytest.mark.parametrize("moment", [0.3, 0.6, 1.0, 1.5])
 def test_an_early_signal_still_gives_a_document(moment):
     """In the imports, or not far behind them."""
-    line = [sys.executable, "-m", "calipers", "logz", "square:200x200", "--json", "--log", "off"]
+    line = [sys.executable, "-m", "calipers", "logz", "square:200x200,J=pm1,h=gauss:1,seed=1", "--json", "--log", "off"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         time.sleep(moment)
         running.send_signal(signal.SIGINT)

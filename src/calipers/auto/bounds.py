@@ -33,7 +33,7 @@ from calipers.variational.mean_field import MeanField
 FIRST = (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
 VAST = (Pairs(), MeanField(starts=3))  # vectorised: for magnets of any size
 _DENSE = 6.0  # bonds a spin from which the log-determinant is worth its matrix
-_SEARCHED = 60.0  # log2 of a largest table up to which clamping is tried
+_SEARCHED, _SEARCHED_MAGNET = 60.0, 40.0  # log2 of a largest table up to which searches are tried
 
 
 def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
@@ -44,10 +44,13 @@ def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
 
 def deterministic(model: Any, reduced: Reduced, log2_size: float, limits: Limits, key: Any) -> list[Stream]:
     """Streams that bound at δ = 0; `log2_size` is the largest table of exact elimination."""
-    streams = [*_of_magnets(model, reduced, limits, key), stream(MiniBucket(), reduced, limits, key)]
-    streams.append(stream(Tangent(), reduced, limits, key))
-    if log2_size <= _SEARCHED or has_zeros(reduced.model):
-        streams += [stream(method, reduced, limits, key) for method in (Search(), Clamping())]
+    of_magnets, hard = _of_magnets(model, reduced, limits, key), has_zeros(reduced.model)
+    methods: list[AbstractMethod] = [MiniBucket()]
+    if not of_magnets:
+        methods.append(Tangent())
+    if hard or log2_size <= (_SEARCHED_MAGNET if of_magnets else _SEARCHED):
+        methods += [Search(), Clamping()]
+    streams = [*of_magnets, *(stream(method, reduced, limits, key) for method in methods)]
     return [*streams, Stream("Bethe()", _estimates(reduced, limits))]
 
 

@@ -44,10 +44,10 @@ class Auto(AbstractMethod):
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Looks for an exact route, reduces the model, finds an elimination order, and says what will be done."""
         if (known := closed_form(model, limits)) is not None:
-            return _exactly("", known, limits)
+            return _exactly("", known, limits, known.model)
         if isinstance(model, Ising) and model.n > _LARGE:
             routes = magnet_routes(model, model, limits)
-            return _exactly("", routes[0], limits) if _affordable(routes, limits) else _vast(model, limits)
+            return _exactly("", routes[0], limits, model) if _affordable(routes, limits) else _vast(model, limits)
         reduced = sharpened(model, limits)
         order = _order(reduced, limits)
         routes = _routes(model, reduced, order, limits)
@@ -64,20 +64,18 @@ class Auto(AbstractMethod):
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
         limits = plan.limits
         match plan.structure:
-            case _Exact(route, situation):
-                if situation is not None and not _at_once(route, limits):
-                    yield from first_bracket(situation.reduced, limits, key)
+            case _Exact(route, otherwise):
+                begun = False
+                if isinstance(otherwise, _Situation) and not _at_once(route, limits):
+                    begun = True
+                    yield from first_bracket(otherwise.reduced, limits, key)
                 reason = yield from _solved(route)
                 if reason is None:
                     return
                 yield Answer(stats={"exact": reason})
-                if situation is not None:
-                    yield from _bounds(situation, limits, key)
-            case Ising() as magnet:
-                yield from _bounds_of_vast(magnet, limits, key)
-            case _Situation() as situation:
-                yield from first_bracket(situation.reduced, limits, key)
-                yield from _searched(situation, limits, key)
+                yield from _otherwise(otherwise, limits, key, begun)
+            case otherwise:
+                yield from _otherwise(otherwise, limits, key, False)
 
 
 class _Situation(NamedTuple):
@@ -89,16 +87,16 @@ class _Situation(NamedTuple):
 
 
 class _Exact(NamedTuple):
-    """An affordable exact route, and what to fall back on."""
+    """An affordable exact route, and what to fall back on when it refuses after all."""
 
     route: Route
-    situation: _Situation | None
+    otherwise: _Situation | Ising
 
 
-def _exactly(text: str, route: Route, limits: Limits, situation: _Situation | None = None) -> Plan:
-    later = situation is not None and not _at_once(route, limits)
+def _exactly(text: str, route: Route, limits: Limits, otherwise: _Situation | Ising) -> Plan:
+    later = isinstance(otherwise, _Situation) and not _at_once(route, limits)
     text += f"So log Z is computed exactly{', after a first bracket' if later else ''}. {route.plan}"
-    return Plan(text, _Exact(route, situation), route.plan.log2_size, route.plan.cells, route.plan.bytes, limits)
+    return Plan(text, _Exact(route, otherwise), route.plan.log2_size, route.plan.cells, route.plan.bytes, limits)
 
 
 def _vast(model: Ising, limits: Limits) -> Plan:
@@ -163,6 +161,16 @@ def _searched(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answe
             return
         yield Answer(stats={"ModelCounting": reason})
     yield from _bounds(situation, limits, key)
+
+
+def _otherwise(what: _Situation | Ising, limits: Limits, key: Any, begun: bool) -> Iterator[Answer]:
+    """Without the exact route: bounds, after a first bracket, unless that has been `begun`."""
+    if isinstance(what, Ising):
+        yield from _bounds_of_vast(what, limits, key)
+        return
+    if not begun:
+        yield from first_bracket(what.reduced, limits, key)
+    yield from _searched(what, limits, key)
 
 
 def _bounds(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:

@@ -8,6 +8,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
 from calipers.exact.closed_form import ClosedForm
 from calipers.exact.counting import ModelCounting
@@ -20,7 +22,7 @@ from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced
 
 _DRAWN = 2_000_000  # spins up to which a drawing on the plane is looked for
-_SWEPT = 100_000  # spins up to which a transfer matrix is
+_SWEPT, _NARROW = 20_000, 26  # spins up to which a transfer matrix is, and the side of a lattice that may be longer
 
 
 class Route(NamedTuple):
@@ -45,11 +47,15 @@ def magnet_routes(model: Any, magnet: Ising | None, limits: Limits) -> list[Rout
     if magnet is None:
         return []
     found = []
-    if magnet.n <= _DRAWN:
+    if magnet.n <= _DRAWN and np.count_nonzero(magnet.fields) <= 8.0 * math.sqrt(magnet.n):  # around a face, at most
         found.append(_route(Planar(), model, limits))
-    if isinstance(model, Ising) and magnet.n <= _SWEPT:
+    if isinstance(model, Ising) and (magnet.n <= _SWEPT or _narrow(magnet)):
         found.append(_route(TransferMatrix(), model, limits))
     return sorted((route for route in found if route is not None), key=lambda r: r.seconds)
+
+
+def _narrow(magnet: Ising) -> bool:
+    return magnet.lattice is not None and len(magnet.lattice.shape) == 2 and min(magnet.lattice.shape) <= _NARROW
 
 
 def elimination_route(reduced: Reduced, order: Order, limits: Limits) -> Route | None:
