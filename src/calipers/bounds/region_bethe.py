@@ -78,6 +78,8 @@ class RegionBethe(AbstractMethod):
                     if value > best + 1e-9 * abs(best) or best == -math.inf:
                         best = value
                         yield self._answer(blocks, width, sweep, (value, error), (state, signs), plan)
+                    else:
+                        yield Answer(plan=plan)
 
     def _widths(self, model: Ising) -> Iterator[int]:
         if self.width is not None:

@@ -27,6 +27,8 @@ from calipers.models.ising import Ising
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
 _HURRY = 3  # on the way to wider blocks, this many times fewer starts
 _IDLE = 3  # rounds of starts without progress, after which a search ends
+_TICK = 0.1  # seconds of work without progress, after which control returns all the same
+_SWEEP = 0.04  # of the time left, that one sweep may take
 _LEAST = 3  # starts for which there must be time before blocks are made wider
 
 
@@ -70,8 +72,8 @@ class StructuredMeanField(AbstractMethod):
             began, blocks, at = time.monotonic(), Blocks(model, *blocks_of(model, width, cut=True)), width
             starts = self.starts if self.width is not None else max(1, self.starts // _HURRY)
             for better in self._search(blocks, best, random, starts):
+                yield Answer(plan=plan) if better is best else self._answer(blocks, at, better, plan)
                 best = better
-                yield self._answer(blocks, at, best, plan)
             if not len(blocks.left):
                 return
             slower = (time.monotonic() - began) / (_seconds(model, width) * starts)
@@ -80,8 +82,8 @@ class StructuredMeanField(AbstractMethod):
         while self.width is None and math.isfinite(plan.limits.deadline) and idle < _IDLE:
             idle += 1
             for better in self._search(blocks, best, random, self.starts):
-                idle, best = 0, better
-                yield self._answer(blocks, at, best, plan)
+                yield Answer(plan=plan) if better is best else self._answer(blocks, at, better, plan)
+                idle, best = (idle if better is best else 0), better
 
     def _widths(self, model: Ising) -> Iterator[int]:
         if self.width is not None:
@@ -91,13 +93,17 @@ class StructuredMeanField(AbstractMethod):
         yield from sorted({min(width, most) for width in (2, 4, 6, *range(8, 25, 2))})
 
     def _search(self, blocks: Blocks, best: "Best", random: np.random.Generator, starts: int) -> Iterator["Best"]:
-        """Every improvement on `best` from this many starts."""
+        """Every improvement on `best` from this many starts; `best` itself now and then while there is none."""
+        told = time.monotonic()
         for start in range(starts):
             for state in self._sweep(blocks, _starting(blocks, best, start, random)):
                 value, error = gibbs(blocks, state)
                 if value > best.value + 1e-7 or best.state is None:
                     best = Best(value, state, error)
-                    yield best
+                elif time.monotonic() < told + _TICK:
+                    continue
+                told = time.monotonic()
+                yield best
 
     def _sweep(self, blocks: Blocks, magnetization: np.ndarray) -> Iterator[State]:
         """States after sweeps over the blocks, colour by colour."""
@@ -159,7 +165,7 @@ def _seconds(model: Ising, width: int) -> float:
 
 
 def _fits(model: Ising, width: int, slower: float, limits: Limits) -> bool:
-    """Whether a few starts at this width fit the time left, and their tables the memory."""
-    return (
-        _LEAST * slower * _seconds(model, width) < limits.seconds_left() and 24.0 * 2.0**width * model.n < limits.memory
-    )
+    """Whether a few starts at this width, and many sweeps, fit the time left, and their tables the memory."""
+    left, start = limits.seconds_left(), _seconds(model, width)
+    enough = _LEAST * slower * start < left and start / _SWEEPS < _SWEEP * left
+    return enough and 24.0 * 2.0**width * model.n < limits.memory

@@ -9,6 +9,7 @@ with zeros must lie inside blocks: where they would cross, variables are clamped
 """
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from calipers.exact.ordering import best_order, order_cost
 from calipers.exact.probing import sharpened
 from calipers.models.reduction import Reduced, lift_states
 
+_TICK = 0.1  # seconds of work without progress, after which control returns all the same
 _WORTH = 20.0  # log2 of the cells of a sweep from which a better order is worth looking for
 
 
@@ -74,10 +76,16 @@ class Tangent(AbstractMethod):
             if trial is None:
                 yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
                 return
+            told = time.monotonic()
             for value, error in self._climb(trial, self._starting(trial, attempt, random)):
                 if value + trial.reduced.log_constant > best + 1e-7:
                     best, leaders[:] = value + trial.reduced.log_constant, [trial]
                     yield self._answer(trial, value, error, width, plan)
+                elif time.monotonic() > told + _TICK:
+                    yield Answer(plan=plan)
+                else:
+                    continue
+                told = time.monotonic()
 
     def _trials(
         self,
