@@ -1,5 +1,6 @@
 """Certificates written by the library are accepted by the checker, and come back as they were."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -323,3 +324,14 @@ def test_planar_values_are_certified_by_elimination_where_that_is_possible(tmp_p
     wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
     with pytest.raises(ValueError, match="witness"):
         _ = wide.certificate
+
+
+def test_a_side_without_a_witness_leaves_the_claim_to_the_tightest_that_has_one(tmp_path):
+    magnet = cal.Ising.square((4, 4), coupling="pm1", field="gauss:0.1", beta=0.5, seed=1)
+    answer = cal.log_z(magnet, cal.Tangent(width=2)) & cal.log_z(magnet, cal.MiniBucket(ibound=2))
+    sharp = dataclasses.replace(answer.lower, value=answer.lower.value + 1e-3, witness=None)
+    both = answer & Answer(lower=sharp)
+    assert both.lower.value == sharp.value
+    claims = {c.side: float(c.claim) for c in Certificate.from_answer(both, magnet).claims}
+    assert claims["lower"] == pytest.approx(answer.lower.value, abs=1e-9)
+    assert claims["upper"] == pytest.approx(answer.upper.value, abs=1e-9)

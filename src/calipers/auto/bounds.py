@@ -24,6 +24,7 @@ from calipers.core.answer import Answer, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Refusal
 from calipers.exact.feasible import has_zeros
 from calipers.exact.kernels import ULP
+from calipers.exact.transfer_matrix import recognition_error
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising, on_grid
 from calipers.models.reduction import Reduced
@@ -46,7 +47,7 @@ def deterministic(model: Any, reduced: Reduced, log2_size: float, limits: Limits
     """Streams that bound at δ = 0; `log2_size` is the largest table of exact elimination."""
     of_magnets, hard = _of_magnets(model, reduced, limits, key), has_zeros(reduced.model)
     methods: list[AbstractMethod] = [MiniBucket()]
-    if not of_magnets:
+    if not (of_magnets and isinstance(model, Ising)):  # magnets found in files: only these leave a witness
         methods.append(Tangent())
     if hard or log2_size <= (_SEARCHED_MAGNET if of_magnets else _SEARCHED):
         methods += [Search(), Clamping()]
@@ -73,9 +74,11 @@ def _of_magnets(model: Any, reduced: Reduced, limits: Limits, key: Any) -> list[
 def _shifted(answers: Iterator[Answer], reduced: Reduced) -> Iterator[Answer]:
     """Answers about the magnet in a reduced model, about the whole; their witnesses speak of the magnet, and go."""
 
+    lost = reduced.error + recognition_error(reduced.model)
+
     def moved(side: Side, sign: float) -> Side:
         value = side.value + reduced.log_constant
-        error = reduced.error + ULP * (abs(value) + abs(reduced.log_constant))
+        error = lost + ULP * (abs(value) + abs(reduced.log_constant))
         return Side(outward(value, error, sign), side.grounds, method=side.method)
 
     for a in answers:

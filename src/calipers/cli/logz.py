@@ -165,13 +165,18 @@ def _write_certificate(job: Job, found: Found, model: Any) -> int:
     from calipers.io.certificate import Certificate
 
     try:
-        Certificate.from_answer(found.answer, model).save(job.certificate, embed=job.embed)
+        certificate = Certificate.from_answer(found.answer, model)
+        certificate.save(job.certificate, embed=job.embed)
     except ValueError as error:
         out.say(f"no certificate: {error}")
         return 3
     except OSError as error:
         out.say(f"no certificate: {job.certificate} cannot be written: {error.strerror or error}")
         return 1
+    said = {"lower": found.answer.deterministic[0].value, "upper": found.answer.deterministic[1].value}
+    for claim in certificate.claims:
+        if abs(float(claim.claim) - said[claim.side]) > 1e-9 * max(1.0, abs(said[claim.side])):
+            out.say(f"the certificate's {claim.side} side is {claim.claim}: the tighter one leaves no witness")
     return 0
 
 

@@ -86,6 +86,7 @@ class Answer(eqx.Module):
     """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
 
     `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
+    `provable` are the tightest of those that carry a witness: what a certificate can claim.
     `spent` says what each look spent of δ; by default it is read off the sides. A bracket that is empty because a
     statistical side failed falls back to the deterministic one.
     `certify`, set by `calipers.log_z`, which knows the model, writes the certificate when it is asked for.
@@ -99,6 +100,7 @@ class Answer(eqx.Module):
     stats: dict[str, Any] = eqx.field(static=True, default_factory=dict)
     plan: Any = None
     deterministic: tuple[Side, Side] | None = None
+    provable: tuple[Side, Side] | None = eqx.field(default=None, repr=False)
     delta: float = 0.0
     spent: Mapping[Any, float] | None = eqx.field(static=True, default=None, repr=False)
     certify: Callable[[], Any] | None = eqx.field(static=True, default=None, repr=False)
@@ -108,6 +110,12 @@ class Answer(eqx.Module):
             lower = self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW
             upper = self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE
             self.deterministic = (lower, upper)
+        if self.provable is None:
+            lower, upper = self.deterministic
+            self.provable = (
+                lower if lower.witness is not None else NOTHING_BELOW,
+                upper if upper.witness is not None else NOTHING_ABOVE,
+            )
         if self.spent is None:
             known = [(side.look, side.delta) for side in (self.lower, self.upper)]
             looks = [(None, self.delta)] if self.delta else known
@@ -154,9 +162,6 @@ class Answer(eqx.Module):
 
     def __and__(self, other: "Answer") -> "Answer":
         """Both are about the same log Z: keeps the better of each side; the later estimate, belief and statistics."""
-        first, last = self.deterministic, other.deterministic
-        assert first is not None
-        assert last is not None
         looks = {**(self.spent or {}), **(other.spent or {})}
         return Answer(
             lower=_better(self.lower, other.lower, 1.0),
@@ -166,7 +171,8 @@ class Answer(eqx.Module):
             result=other.result,
             stats={**self.stats, **other.stats},
             plan=self.plan if other.plan is None else other.plan,
-            deterministic=(_better(first[0], last[0], 1.0), _better(first[1], last[1], -1.0)),
+            deterministic=_both(self.deterministic, other.deterministic),
+            provable=_both(self.provable, other.provable),
             spent={look: max((a.spent or {}).get(look, 0.0) for a in (self, other)) for look in looks},
         )
 
@@ -190,6 +196,13 @@ class Answer(eqx.Module):
     def __str__(self) -> str:
         bracket = show_bracket(self.lower.value, self.upper.value)
         return f"log Z {bracket} nats ({self.lower.grounds}, {self.upper.grounds})"
+
+
+def _both(a: tuple[Side, Side] | None, b: tuple[Side, Side] | None) -> tuple[Side, Side]:
+    """The tighter lower and the tighter upper side."""
+    assert a is not None
+    assert b is not None
+    return _better(a[0], b[0], 1.0), _better(a[1], b[1], -1.0)
 
 
 def _better(a: Side, b: Side, sign: float) -> Side:

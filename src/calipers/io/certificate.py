@@ -47,17 +47,20 @@ class Certificate(NamedTuple):
 
     @classmethod
     def from_answer(cls, answer: Answer, model: AbstractModel) -> "Certificate":
-        """Takes the deterministic sides that carry a witness.
+        """Takes the deterministic sides, or, where they carry no witness, the tightest that do.
 
         **Raises:** `ValueError` when neither side does, or the model is not discrete: there is nothing to certify.
         """
         if not isinstance(model, AbstractDiscreteModel):
             raise ValueError(f"certificates speak of discrete models; this one is a {type(model).__name__}")
         assert answer.deterministic is not None
-        low, high = answer.deterministic
+        assert answer.provable is not None
         written: dict[int, Witness] = {}
-        claims = [_claim("lower", low, -math.inf, model, written), _claim("upper", high, math.inf, model, written)]
-        found = tuple(claim for claim in claims if claim is not None)
+        found: tuple[Claim, ...] = ()
+        ends = zip(("lower", "upper"), (-math.inf, math.inf), answer.deterministic, answer.provable, strict=True)
+        for name, away, *sides in ends:
+            claims = (_claim(name, side, away, model, written) for side in sides)
+            found += tuple(claim for claim in claims if claim is not None)[:1]
         if not found:
             raise ValueError(
                 "no side of this answer carries a witness, so there is nothing to certify; "
