@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-EXTRAS := plot,graphs,bqm,dev
+EXTRAS := plot,graphs,bqm,arviz,flows,mcmc,numpyro,stan,data,dev
 WORKERS ?= 2
 
 .PHONY: install constraints demo test test-slow lint format types docs check clean
