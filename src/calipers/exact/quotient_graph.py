@@ -36,6 +36,73 @@ def file_all(keys, bucket, head, after, before):
 
 
 @njit(cache=True, nogil=True)
+def _clique(p, ptr, lists, n_elements, n_variables, begin, length, pool, used, mark, stamp, dead):
+    """Writes p's neighbours to the end of the pool: the element that p becomes; those p met are dead. (pool, used, spent)"""
+    spent, first = 0, used
+    mark[p] = stamp
+    for i in range(ptr[p], ptr[p] + n_elements[p] + n_variables[p]):
+        is_element = i < ptr[p] + n_elements[p]
+        e = lists[i]
+        count = length[e] if is_element else 1
+        if used + count > pool.size:
+            grown = np.empty(2 * pool.size + count, np.int32)
+            grown[:used] = pool[:used]
+            pool = grown
+        for j in range(count):
+            u = pool[begin[e] + j] if is_element else e
+            if mark[u] != stamp:
+                mark[u] = stamp
+                pool[used] = u
+                used += 1
+        if is_element:
+            dead[e] = True
+        spent += count
+    begin[p], length[p] = first, used - first
+    return pool, used, spent
+
+
+@njit(cache=True, nogil=True)
+def _relist(u, p, ptr, lists, n_elements, n_variables, mark, stamp, dead):
+    """Takes dead elements and the neighbours that p's clique covers out of u's list, and p in as an element."""
+    out = ptr[u]
+    middle = out + n_elements[u]
+    stop = middle + n_variables[u]
+    for j in range(out, middle):
+        if not dead[lists[j]]:
+            lists[out] = lists[j]
+            out += 1
+    kept = out
+    for j in range(middle, stop):
+        if mark[lists[j]] != stamp:
+            lists[out] = lists[j]
+            out += 1
+    # one place is free: a dead element or p itself stood there
+    lists[out] = lists[kept]
+    lists[kept] = p
+    n_elements[u] = kept + 1 - ptr[u]
+    n_variables[u] = out - kept
+
+
+@njit(cache=True, nogil=True)
+def _score(u, ptr, lists, n_elements, n_variables, begin, length, pool, log2_sizes, mark, stamp):
+    """log2 of the table that eliminating u would make, and what it cost to find out."""
+    spent = 0
+    mark[u] = stamp
+    total = log2_sizes[u]
+    for j in range(ptr[u], ptr[u] + n_elements[u] + n_variables[u]):
+        is_element = j < ptr[u] + n_elements[u]
+        e = lists[j]
+        count = length[e] if is_element else 1
+        for t in range(count):
+            w = pool[begin[e] + t] if is_element else e
+            if mark[w] != stamp:
+                mark[w] = stamp
+                total += log2_sizes[w]
+        spent += count
+    return total, spent
+
+
+@njit(cache=True, nogil=True)
 def sparse_greedy(ptr, lists, n_elements, n_variables, begin, length, pool, used, log2_sizes, mark, stamp, dead, bucket,
                   head, after, before, order, done, work):  # fmt: skip
     """Min-size on a quotient graph: eliminated variables stand for the cliques (elements) that they left behind.
@@ -44,10 +111,9 @@ def sparse_greedy(ptr, lists, n_elements, n_variables, begin, length, pool, used
     members `pool[begin[e]:][:length[e]]`. Buckets of the priority queue are ⌈8·log2 size⌉, clipped.
     Returns (pool, used, stamp, done): call again until done = n.
     """
-    n = ptr.size - 1
     spent = 0
     low = 0
-    while done < n and spent < work:
+    while done < ptr.size - 1 and spent < work:
         while head[low] < 0:
             low += 1
         p = head[low]
@@ -55,59 +121,16 @@ def sparse_greedy(ptr, lists, n_elements, n_variables, begin, length, pool, used
         order[done] = p
         done += 1
         stamp += 1
-        mark[p] = stamp
         first = used
-        for i in range(ptr[p], ptr[p] + n_elements[p] + n_variables[p]):
-            is_element = i < ptr[p] + n_elements[p]
-            e = lists[i]
-            count = length[e] if is_element else 1
-            if used + count > pool.size:
-                grown = np.empty(2 * pool.size + count, np.int32)
-                grown[:used] = pool[:used]
-                pool = grown
-            for j in range(count):
-                u = pool[begin[e] + j] if is_element else e
-                if mark[u] != stamp:
-                    mark[u] = stamp
-                    pool[used] = u
-                    used += 1
-            if is_element:
-                dead[e] = True
-            spent += count
-        begin[p], length[p] = first, used - first
+        pool, used, cost = _clique(p, ptr, lists, n_elements, n_variables, begin, length, pool, used, mark, stamp, dead)
+        spent += cost
         for i in range(first, used):  # element lists first, so that every degree below sees the new graph
-            u = pool[i]
-            out = ptr[u]
-            stop = out + n_elements[u] + n_variables[u]
-            middle = out + n_elements[u]
-            for j in range(out, middle):
-                if not dead[lists[j]]:
-                    lists[out] = lists[j]
-                    out += 1
-            kept = out
-            for j in range(middle, stop):
-                if mark[lists[j]] != stamp:
-                    lists[out] = lists[j]
-                    out += 1
-            # one place is free: a dead element or p itself stood there
-            lists[out] = lists[kept]
-            lists[kept] = p
-            n_elements[u] = kept + 1 - ptr[u]
-            n_variables[u] = out - kept
+            _relist(pool[i], p, ptr, lists, n_elements, n_variables, mark, stamp, dead)
         for i in range(first, used):
             u = pool[i]
             stamp += 1
-            mark[u] = stamp
-            total = log2_sizes[u]
-            for j in range(ptr[u], ptr[u] + n_elements[u] + n_variables[u]):
-                is_element = j < ptr[u] + n_elements[u]
-                e = lists[j]
-                for t in range(length[e] if is_element else 1):
-                    w = pool[begin[e] + t] if is_element else e
-                    if mark[w] != stamp:
-                        mark[w] = stamp
-                        total += log2_sizes[w]
-                spent += length[e] if is_element else 1
+            total, cost = _score(u, ptr, lists, n_elements, n_variables, begin, length, pool, log2_sizes, mark, stamp)
+            spent += cost
             key = min(np.int64(8.0 * total), head.size - 1)
             _file(u, key, bucket, head, after, before)
             low = min(low, key)
