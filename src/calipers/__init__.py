@@ -47,7 +47,6 @@ _HOMES = {
     "calipers.exact.sampling": ("Samples", "sample"),
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.infinite_strip": ("infinite_strip",),
-    "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.sampling.chain": ("Chain", "run_chain"),
     "calipers.sampling.cluster": ("SwendsenWang", "Wolff"),
     "calipers.sampling.diagnostics": ("autocorrelation_time", "effective_size", "split_r_hat"),

@@ -13,7 +13,6 @@ from calipers.core.method import Limits, Refusal
 from calipers.exact import frontier, frontier_program, frontier_run
 from calipers.exact.enumeration import enumerate_all
 from calipers.exact.frontier_passes import Passes
-from calipers.exact.transfer_matrix import sample
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
 
@@ -170,12 +169,12 @@ def test_duality_of_a_planar_strip(K):
     assert low == pytest.approx(high, abs=1e-12)
 
 
-@pytest.mark.parametrize("method", [None, cal.TransferMatrix(most_bits=3)])
+@pytest.mark.parametrize("method", [cal.TransferMatrix(), cal.TransferMatrix(most_bits=3)])
 @pytest.mark.parametrize("field", [0.0, "gauss:0.7"])
 def test_samples_are_those_of_the_model(method, field):
     magnet = Ising.square((3, 3), coupling="gauss:1", field=field, beta=0.8, seed=7)
     count = 40_000
-    states = sample(magnet, count, 5, method)
+    states = cal.sample(magnet, count, seed=5, method=method).states
     assert states.shape == (count, 9)
     every = (np.arange(512)[:, None] >> np.arange(9)) & 1
     logs = np.array([magnet.log_weight(x) for x in every])
@@ -183,12 +182,12 @@ def test_samples_are_those_of_the_model(method, field):
     seen = np.bincount(states @ (1 << np.arange(9)), minlength=512)
     chi = float(((seen - count * p) ** 2 / (count * p)).sum())
     assert chi < 511 + 5 * math.sqrt(2 * 511)  # five standard deviations of a χ² of 511 degrees
-    np.testing.assert_array_equal(states, sample(magnet, count, 5, method))
+    np.testing.assert_array_equal(states, cal.sample(magnet, count, seed=5, method=method).states)
 
 
 def test_samples_of_vectors_longer_than_a_block():
     magnet = Ising.square((14, 14), coupling="gauss:1", field="gauss:0.5", beta=0.5, periodic=False, seed=2)
-    spins = 1.0 - 2.0 * sample(magnet, 4000, 3)
+    spins = 1.0 - 2.0 * cal.sample(magnet, 4000, seed=3, method=cal.TransferMatrix()).states
     truth = cal.moments(magnet, cal.TransferMatrix())
     assert np.abs(spins.mean(axis=0) - truth.mean).max() < 5 / math.sqrt(4000)
     found = spins[:, magnet.edges].prod(axis=2).mean(axis=0)

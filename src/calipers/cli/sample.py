@@ -71,12 +71,7 @@ def sample(
     memory: opt.Memory = None,
 ) -> None:
     """Draw exact, independent samples of MODEL, or find its most probable configurations."""
-    if samples is not None and most_probable is not None:
-        raise typer.BadParameter("-n asks for samples, --most-probable for the best configurations; give one of them")
-    if most_probable is not None and method != _METHOD:
-        raise typer.BadParameter("--method is for samples; the most probable configurations come from elimination")
-    if output is not None and not output.endswith((".npz", ".csv")):
-        raise typer.BadParameter(f"{output!r} does not end in .npz or .csv", param_hint="-o")
+    _check(samples, most_probable, method, output)
     factor = opt.inverse_temperature(beta, temperature)
     started = time.monotonic() if ctx.obj is None else ctx.obj
     prepare(threads)
@@ -85,22 +80,39 @@ def sample(
     with interruptible() as interrupts:
         with interrupts.stops():
             from calipers.cli.method_text import parse_sampler
-            from calipers.cli.sample_chain import is_kernel, walk
+            from calipers.cli.sample_chain import is_kernel
 
             found = load_model(model, evidence, factor, interrupts)
             about = out.describe_model(model, found)
-            limits = make_limits(deadline=started + time_limit, memory=memory)
             chosen = None if method == _METHOD else parse_sampler(method)
             if (every, burn_in) != (None, None) and not is_kernel(chosen):
                 raise typer.BadParameter("--every and --burn-in are for Markov kernels, as --method 'Wolff()'")
+            limits = make_limits(deadline=started + time_limit, memory=memory)
             job = Job(samples or _COUNT, most_probable, chosen, limits, seed, every or 1, burn_in)
-            draw = _best if most_probable is not None else walk if is_kernel(chosen) else _sample
-            drawn = draw(job, found, interrupts)
+            drawn = _draw(job, found, interrupts)
         drawn = drawn or Drawn(None, {}, None, "interrupted", "interrupted before there was anything")
         doc = out.document(about, drawn.answer, stopped=drawn.stopped, reasons={}, started=started, seed=seed)
         doc |= {"reasons": {"samples": drawn.reason} if drawn.reason else {}, "samples": drawn.about, "file": output}
         _deliver(drawn, found, doc, output, json)
     raise typer.Exit(out.exit_code(drawn.stopped))
+
+
+def _check(samples: int | None, most_probable: int | None, method: str, output: str | None) -> None:
+    """Options that do not go together."""
+    if samples is not None and most_probable is not None:
+        raise typer.BadParameter("-n asks for samples, --most-probable for the best configurations; give one of them")
+    if most_probable is not None and method != _METHOD:
+        raise typer.BadParameter("--method is for samples; the most probable configurations come from elimination")
+    if output is not None and not output.endswith((".npz", ".csv")):
+        raise typer.BadParameter(f"{output!r} does not end in .npz or .csv", param_hint="-o")
+
+
+def _draw(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
+    """What the job asks for, by what can do it."""
+    from calipers.cli.sample_chain import is_kernel, walk
+
+    draw = _best if job.best is not None else walk if is_kernel(job.method) else _sample
+    return draw(job, model, interrupts)
 
 
 def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:

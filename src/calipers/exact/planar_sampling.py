@@ -11,14 +11,13 @@ sampling the two-dimensional Ising spin glass* (2009).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from calipers.core.method import Limits, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.planar import Planar, PlanarTask, planar_task
+from calipers.exact.planar import Planar, PlanarTask
 from calipers.exact.planar_elimination import Factor, forward, hand_down, inverse_front, largest_front, oriented
 from calipers.exact.planar_partition import PlanarGraph, log_partition_planar, weights
 from calipers.exact.query import Impossible
@@ -159,20 +158,3 @@ def _state_drawer(task: PlanarTask) -> Draw:
         return lifted.astype(state_type(reduced.original))
 
     return draw
-
-
-def sample_planar(model: Any, count: int, *, key: Any) -> np.ndarray:
-    """Independent samples of a planar magnet: states 0 (up) and 1 (down), int8 (count, n).
-
-    **Arguments:** `model`, what `Planar` takes, drawn on a plane; `count`; `key`, a typed `jax.random.key`.
-
-    **Raises:** `Refusal` for other models, and where it is too cold for float64.
-    """
-    import jax
-
-    if key is None:
-        raise ValueError("sample_planar draws at random; give it key=jax.random.key(seed)")
-    task = planar_task(model, 0)
-    if task is None:
-        raise Refusal("every configuration has weight zero; there is nothing to sample")
-    return _state_drawer(task)(count, np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist()))

@@ -37,7 +37,7 @@ def file_all(keys, bucket, head, after, before):
 
 @njit(cache=True, nogil=True)
 def _clique(p, ptr, lists, n_elements, n_variables, begin, length, pool, used, mark, stamp, dead):
-    """Writes p's neighbours to the end of the pool: the element that p becomes; those p met are dead. (pool, used, spent)"""
+    """Writes p's neighbours, the element that p becomes, to the pool; the elements met are dead. (pool, used, spent)"""
     spent, first = 0, used
     mark[p] = stamp
     for i in range(ptr[p], ptr[p] + n_elements[p] + n_variables[p]):

@@ -129,20 +129,6 @@ def recognition_error(model: AbstractDiscreteModel) -> float:
     return 16.0 * ULP * (math.fsum(float(np.abs(t).max(initial=0.0)) for t in tables) + len(tables))
 
 
-def sample(model: AbstractDiscreteModel, n: int, seed: int = 0, method: TransferMatrix | None = None) -> np.ndarray:
-    """Independent exact samples of a magnet, drawn backwards through the sweep.
-
-    **Arguments:** `model`; `n`, how many; `seed`; `method`, None for `TransferMatrix()`.
-
-    **Returns:** states 0 (up) and 1 (down), int8, shape (n, sites).
-
-    **Raises:** `Refusal` as `TransferMatrix.plan`.
-    """
-    passes = (method or TransferMatrix()).plan(model, Limits(beliefs=True)).structure[1]
-    spins = passes.sample(n, np.random.default_rng(seed))
-    return ((1 - spins) // 2).astype(np.int8)
-
-
 @sampler.register
 def frontier_sampler(method: TransferMatrix, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
     """Draws backwards through the sweep, which is repeated for every call."""
