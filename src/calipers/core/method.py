@@ -71,7 +71,7 @@ class AbstractMethod(eqx.Module):
 
     proves: eqx.AbstractClassVar[Proves]
 
-    # Equinox would make a tree of `method.plan` each time that it is looked up, for the sake of jit; nobody jits a plan.
+    # Equinox makes a tree of `method.plan` each time that it is looked up, for the sake of jit; nobody jits a plan
     __getattribute__ = object.__getattribute__
 
     def __repr__(self) -> str:
