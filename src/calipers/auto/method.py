@@ -18,11 +18,12 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.ordering import Order, best_order
-from calipers.exact.probing import sharpened
+from calipers.exact.probing import probed, time_box
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
 
+_MOMENT = 14.0  # log2 of joint entries that are summed sooner than anything better is found
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
 _HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
@@ -48,8 +49,11 @@ class Auto(AbstractMethod):
         if isinstance(model, Ising) and model.n > _LARGE:
             routes = magnet_routes(model, model, limits)
             return _exactly("", routes[0], limits, model) if _affordable(routes, limits) else _vast(model, limits)
-        reduced = sharpened(model, limits)
-        order = _order(reduced, limits)
+        reduced = as_reduced(model)
+        order = _order(reduced, limits, seconds=0.0)
+        if order.log2_total > _MOMENT:
+            reduced = probed(reduced, time_box(limits), backbone=False)
+            order = _order(reduced, limits)
         routes = _routes(model, reduced, order, limits)
         text = (
             f"{reduced.describe()} The best elimination order found ({order.heuristic}) has a largest table of "

@@ -61,7 +61,7 @@ def _narrow(magnet: Ising) -> bool:
 def elimination_route(reduced: Reduced, order: Order, limits: Limits) -> Route | None:
     """Elimination along `order`, unless it is refused."""
     try:
-        return Route(Elimination(), reduced, plan_order(reduced, order.order, limits))
+        return Route(Elimination(), reduced, plan_order(reduced, order, limits))
     except Refusal:
         return None
 

@@ -42,7 +42,7 @@ def with_masks(model: FactorGraph, tree: BucketTree, most: int = 8) -> tuple[Buc
             new.append(bucket._replace(tables=(*bucket.tables, *numbers)))
             place += 1
         groups.append(new)
-    return BucketTree(tree.sizes, scopes, groups, tree.keep, tree.max_cells), tables
+    return BucketTree.of_groups(tree.sizes, scopes, groups, tree.keep, tree.max_cells), tables
 
 
 def _masks(model: FactorGraph, bucket: MiniBucket, of: dict[int, list[int]], alive: dict, most: int) -> _Masks:

@@ -14,6 +14,8 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
+from calipers.core.record import record
+
 
 class Grounds(enum.StrEnum):
     """What one side of a bracket rests on."""
@@ -42,7 +44,8 @@ class Contradiction(ValueError):
     """Two sides that cannot both be true: one of them is wrong."""
 
 
-class Side(eqx.Module):
+@record
+class Side:
     """One end of a bracket.
 
     **Arguments:** `value` in nats (±inf allowed); `grounds`; `delta`, the failure probability (0 unless statistical);
@@ -71,7 +74,8 @@ NOTHING_BELOW = Side(-math.inf, Grounds.NONE, reason="no method has bounded this
 NOTHING_ABOVE = Side(math.inf, Grounds.NONE, reason="no method has bounded this side yet")
 
 
-class Belief(eqx.Module):
+@record
+class Belief:
     """What a method believes: `marginals[i]` has shape (domains[i],), `factors[a]` the shape of table a.
 
     `grounds` is `exact` when they are the model's own marginals, else `none`: an estimate.
@@ -82,7 +86,8 @@ class Belief(eqx.Module):
     grounds: Grounds = eqx.field(static=True, default=Grounds.NONE)
 
 
-class Answer(eqx.Module):
+@record
+class Answer:
     """A bracket `lower ≤ log Z ≤ upper`, with an estimate, beliefs, a result code and statistics.
 
     `lower` and `upper` are the tightest sides at failure probability `delta`; `deterministic` are the sides at δ = 0.
@@ -106,27 +111,34 @@ class Answer(eqx.Module):
     certify: Callable[[], Any] | None = eqx.field(static=True, default=None, repr=False)
 
     def __post_init__(self) -> None:
+        known = vars(self)
         if self.deterministic is None:
-            lower = self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW
-            upper = self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE
-            self.deterministic = (lower, upper)
+            known["deterministic"] = (
+                self.lower if self.lower.grounds is not Grounds.STATISTICAL else NOTHING_BELOW,
+                self.upper if self.upper.grounds is not Grounds.STATISTICAL else NOTHING_ABOVE,
+            )
         if self.provable is None:
-            lower, upper = self.deterministic
-            self.provable = (
+            lower, upper = self.deterministic  # type: ignore[misc]
+            known["provable"] = (
                 lower if lower.witness is not None else NOTHING_BELOW,
                 upper if upper.witness is not None else NOTHING_ABOVE,
             )
         if self.spent is None:
-            known = [(side.look, side.delta) for side in (self.lower, self.upper)]
-            looks = [(None, self.delta)] if self.delta else known
-            self.spent = {("unnamed", next(_unnamed)) if look is None else look: d for look, d in looks if d}
-        self.delta = min(math.fsum(self.spent.values()), 1.0)
+            known["spent"] = self._looks()
+        known["delta"] = min(math.fsum(self.spent.values()), 1.0)  # type: ignore[union-attr]
         if self.delta > 0.0 and self.lower.value > self.upper.value:
-            self.lower, self.upper = self.deterministic  # δ was spent in vain
+            known["lower"], known["upper"] = self.deterministic  # type: ignore[misc]  # δ was spent in vain
         if self.value is not None and not self.lower.value <= self.value <= self.upper.value:
-            self.value = None  # the bracket refutes the estimate
+            known["value"] = None  # the bracket refutes the estimate
+        self._check()
 
-    def __check_init__(self) -> None:
+    def _looks(self) -> dict[Any, float]:
+        """What each look has spent, as the sides say."""
+        sides = [(side.look, side.delta) for side in (self.lower, self.upper)]
+        looks = [(None, self.delta)] if self.delta else sides
+        return {("unnamed", next(_unnamed)) if look is None else look: d for look, d in looks if d}
+
+    def _check(self) -> None:
         if math.isnan(self.lower.value) or math.isnan(self.upper.value):
             raise ValueError("a side of a bracket is NaN; a method must say ∓inf when it knows nothing")
         if self.lower.value > self.upper.value + 1e-9 * max(1.0, abs(self.upper.value)):

@@ -5,6 +5,7 @@
 """
 
 import abc
+import dataclasses
 import enum
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import equinox as eqx
 
 from calipers.core.answer import Answer
+from calipers.core.record import record
 
 
 class Proves(enum.Flag):
@@ -29,7 +31,8 @@ class Refusal(ValueError):
     """A method will not take this model under these limits; the message says why, with the estimate."""
 
 
-class Limits(eqx.Module):
+@record
+class Limits:
     """What a run may use, and what is wanted of it.
 
     **Arguments:** `deadline` on `time.monotonic`'s clock; `gap` in nats; `delta`; `memory` in bytes; `beliefs`, whether
@@ -47,7 +50,8 @@ class Limits(eqx.Module):
         return self.deadline - time.monotonic()
 
 
-class Plan(eqx.Module):
+@record
+class Plan:
     """What a method is about to do: printable, with the largest table, total work and memory stated beforehand."""
 
     text: str = eqx.field(static=True)
@@ -66,6 +70,14 @@ class AbstractMethod(eqx.Module):
     """A way to bound or estimate log Z; a method says in its signatures which models it takes."""
 
     proves: eqx.AbstractClassVar[Proves]
+
+    # Equinox makes a tree of `method.plan` each time that it is looked up, for the sake of jit; nobody jits a plan
+    __getattribute__ = object.__getattribute__
+
+    def __repr__(self) -> str:
+        values = [(f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self)]
+        given = [f"{name}={value!r}" for name, value, default in values if value is not default]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     @abc.abstractmethod
     def plan(self, model: Any, limits: Limits = Limits()) -> Plan:

@@ -5,24 +5,106 @@ tables are kept once each. Without `keep`, a message's space is used again once 
 """
 
 import math
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from calipers.exact.kernels import BLOCK, Program
+from calipers.exact.planting import place_pieces, plant
+from calipers.exact.wiring import Pieces
+from calipers.models.propagation import starts
 
 if TYPE_CHECKING:
-    from calipers.exact.bucket_tree import BucketTree, MiniBucket
+    from calipers.exact.bucket_tree import BucketTree
 
 CHUNK = 1 << 22  # joint entries a kernel call may touch before control returns to Python, for Ctrl-C and deadlines
 
 
+class MiniBucket(NamedTuple):
+    """One joint table to be: what it holds, in numbers of tables and of earlier mini-buckets."""
+
+    variable: int
+    rest: tuple[int, ...]  # the message's scope, last eliminated first
+    tables: tuple[int, ...]
+    children: tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """The structure of a tree in arrays, and where its numbers lie.
+
+    `groups` are the mini-buckets of each variable where buckets may be split; `pieces` the whole buckets, flat, with
+    `scopes` as they were given, where none is.
+    """
+
+    parents: np.ndarray  # (B,) −1 for a root
+    joint_cells: np.ndarray  # (B,)
+    table_at: list[int]
+    message_at: list[int]
+    shifts: slice
+    arena_size: int
+    groups: list[list[MiniBucket]] | None
+    pieces: Pieces | None
+    scopes: np.ndarray | None
+
+
+def lay_out_whole(sizes: np.ndarray, scopes: list[tuple[int, ...]], order: np.ndarray, keep: bool) -> Layout:
+    """Whole buckets along `order`."""
+    tables = len(scopes)
+    flat = np.fromiter(chain.from_iterable(scopes), np.int64)
+    given = starts(np.fromiter(map(len, scopes), np.int64, tables))
+    ptr, scope, parents, item_ptr, item, cells = plant(sizes, given, flat, order)
+    at, length, end = place_pieces(sizes, ptr, scope, parents, cells, order, keep)
+    pieces = Pieces(sizes, ptr, scope, at, length, item_ptr, item, order, tables)
+    first = int(length[:tables].sum())
+    places = at.tolist()
+    return Layout(
+        parents, cells, places[:tables], places[tables:], slice(first, first), int(end), None, pieces, flat
+    )
+
+
+def harvest(pieces: Pieces) -> list[MiniBucket]:
+    """The buckets of flat arrays, one by one."""
+    ptr, scope, item_ptr, item = (x.tolist() for x in (pieces.scope_ptr, pieces.scope, pieces.item_ptr, pieces.item))
+    buckets, first = [], pieces.first
+    for b, v in enumerate(pieces.variable.tolist()):
+        own = item[item_ptr[b] : item_ptr[b + 1]]
+        tables = bisect_left(own, first)
+        rest = tuple(scope[ptr[first + b] : ptr[first + b + 1]])
+        buckets.append(MiniBucket(v, rest, tuple(own[:tables]), tuple(c - first for c in own[tables:])))
+    return buckets
+
+
+def lay_out_groups(
+    sizes: np.ndarray, scopes: list[tuple[int, ...]], groups: list[list[MiniBucket]], keep: bool
+) -> Layout:
+    """Given mini-buckets; the shift tables of split variables lie between tables and messages."""
+    buckets, size = [b for group in groups for b in group], sizes.tolist()
+    parents = np.full(len(buckets), -1)
+    for place, bucket in enumerate(buckets):
+        parents[list(bucket.children)] = place
+    lengths = [math.prod(size[v] for v in b.rest) for b in buckets]
+    cells = np.array([float(k) * size[b.variable] for k, b in zip(lengths, buckets, strict=True)], float)
+    table_at, at = stack([math.prod(size[v] for v in s) for s in scopes])
+    shifts = slice(at, at + sum(len(g) * math.prod(size[v] for v in common(g)) for g in groups if len(g) > 1))
+    message_at, end = allocate(lengths, buckets, shifts.stop, keep)
+    return Layout(parents, cells, table_at, message_at, shifts, end, groups, None, None)
+
+
+def common(group: list[MiniBucket]) -> tuple[int, ...]:
+    """The variables that all mini-buckets of a group share, in the order of the first one's joint."""
+    shared = set(group[0].rest).intersection(*(b.rest for b in group[1:]))
+    return (*(v for v in group[0].rest if v in shared), group[0].variable)
+
+
 def stack(lengths: list[int]) -> tuple[list[int], int]:
-    ends = np.cumsum([0, *lengths])
-    return ends[:-1].tolist(), int(ends[-1])
+    """Where each of several lengths begins, and where the last one ends."""
+    ends = [0, *accumulate(lengths)]
+    return ends[:-1], ends[-1]
 
 
-def allocate(lengths: list[int], buckets: list["MiniBucket"], start: int, keep: bool) -> tuple[list[int], int]:
+def allocate(lengths: list[int], buckets: list[MiniBucket], start: int, keep: bool) -> tuple[list[int], int]:
     """Arena offsets of the messages: one after another, or first-fit into space that consumed messages left."""
     if keep:
         ends = np.cumsum([start, *lengths])

@@ -11,24 +11,24 @@ the proofs.
 
 import functools
 import math
-from typing import NamedTuple
+from itertools import chain
 
 import numpy as np
 
 from calipers.exact import kernels
-from calipers.exact.bucket_layout import allocate, chunks, compile_program, stack
+from calipers.exact.bucket_layout import (
+    Layout,
+    MiniBucket,
+    chunks,
+    common,
+    compile_program,
+    harvest,
+    lay_out_groups,
+    lay_out_whole,
+)
 from calipers.exact.kernels import ULP, Program
 
 SECONDS_PER_LOG_CELL = 2e-8  # measured on one 2026 core, items and exponentials included; only plans depend on it
-
-
-class MiniBucket(NamedTuple):
-    """One joint table to be: what it holds, in numbers of tables and of earlier mini-buckets."""
-
-    variable: int
-    rest: tuple[int, ...]  # the message's scope, last eliminated first
-    tables: tuple[int, ...]
-    children: tuple[int, ...]
 
 
 class BucketTree:
@@ -38,28 +38,23 @@ class BucketTree:
     """
 
     def __init__(
-        self,
-        sizes: np.ndarray,
-        scopes: list[tuple[int, ...]],
-        groups: list[list[MiniBucket]],
-        keep: bool,
-        max_cells: float,
+        self, sizes: np.ndarray, scopes: list[tuple[int, ...]], layout: Layout, keep: bool, max_cells: float = math.inf
     ):
-        self.sizes, self.scopes, self.groups, self.max_cells = sizes, scopes, groups, max_cells
-        self.buckets = [b for group in groups for b in group]
-        self.parents = np.full(len(self.buckets), -1)
-        for place, bucket in enumerate(self.buckets):
-            self.parents[list(bucket.children)] = place
-        cells = np.array(
-            [math.prod(int(sizes[v]) for v in b.rest) * int(sizes[b.variable]) for b in self.buckets], float
-        )
-        self.split = any(len(g) > 1 for g in groups)
-        self.log2_size = float(np.log2(cells.max())) if len(cells) else 0.0
-        self.cells = float(cells.sum())
-        self.keep = keep
-        self.joint_cells = cells
+        self.sizes, self.scopes, self.keep, self.max_cells = sizes, scopes, keep, max_cells
+        self.layout = layout
+        self.parents, self.joint_cells = layout.parents, layout.joint_cells
+        self.table_at, self.message_at, self.arena_size = layout.table_at, layout.message_at, layout.arena_size
+        self.log2_size = math.log2(self.joint_cells.max()) if len(self.joint_cells) else 0.0
+        self.cells = float(self.joint_cells.sum())
+        self.bytes = 8.0 * self.arena_size * (2 if keep else 1)
         self._program: Program | None = None
-        self._layout()
+
+    @classmethod
+    def of_groups(
+        cls, sizes: np.ndarray, scopes: list[tuple[int, ...]], groups: list[list[MiniBucket]], keep: bool, most: float
+    ) -> "BucketTree":
+        """The tree of given mini-buckets, those of one variable together, of at most `most` joint entries."""
+        return cls(sizes, scopes, lay_out_groups(sizes, scopes, groups, keep), keep, most)
 
     @classmethod
     def build(
@@ -75,30 +70,40 @@ class BucketTree:
         **Arguments:** `sizes` (n,); `scopes`, non-empty tuples of variables; `max_cells`, None for whole buckets;
         `keep`, keep all messages (needed for moments and matching), else reuse their memory.
         """
-        position = np.empty(len(sizes), np.int64)
-        position[np.asarray(order, np.int64)] = np.arange(len(sizes))
-        rank = position.tolist()
-        waiting: list[list[tuple[frozenset[int], int, bool]]] = [[] for _ in range(len(sizes))]
-        for a, scope in enumerate(scopes):
-            waiting[min(scope, key=rank.__getitem__)].append((frozenset(scope), a, True))
-        log2 = np.log2(np.asarray(sizes, float)).tolist()
-        limit = math.inf if max_cells is None else math.log2(max_cells) + 1e-9
-        groups: list[list[MiniBucket]] = []
-        count = 0
-        for v in np.asarray(order).tolist():
-            group = []
-            for scope_set, items in _partition(waiting[v], v, log2, limit):
-                rest = tuple(sorted(scope_set - {v}, key=rank.__getitem__, reverse=True))
-                tables = tuple(a for _, a, own in items if own)
-                group.append(MiniBucket(v, rest, tables, tuple(a for _, a, own in items if not own)))
-                if rest:
-                    waiting[rest[-1]].append((frozenset(rest), count, False))
-                count += 1
-            waiting[v] = []
-            groups.append(group)
-        return cls(
-            np.asarray(sizes, np.int64), list(scopes), groups, keep, math.inf if max_cells is None else max_cells
-        )
+        sizes, order, scopes = np.asarray(sizes, np.int64), np.asarray(order, np.int64), list(scopes)
+        if max_cells is None:
+            return cls(sizes, scopes, lay_out_whole(sizes, scopes, order, keep), keep)
+        return cls.of_groups(sizes, scopes, _split(sizes, scopes, order, max_cells), keep, max_cells)
+
+    @functools.cached_property
+    def buckets(self) -> list[MiniBucket]:
+        """All mini-buckets, in elimination order."""
+        return harvest(self.layout.pieces) if self.layout.groups is None else list(chain(*self.layout.groups))
+
+    @functools.cached_property
+    def groups(self) -> list[list[MiniBucket]]:
+        """The mini-buckets of each variable."""
+        return [[b] for b in self.buckets] if self.layout.groups is None else self.layout.groups
+
+    @functools.cached_property
+    def common(self) -> list[tuple[int, ...]]:
+        """For each variable that is split, what its mini-buckets share."""
+        return [common(g) if len(g) > 1 else () for g in self.groups]
+
+    @functools.cached_property
+    def shift_size(self) -> list[int]:
+        """Entries of each variable's shift tables, 0 if it is not split."""
+        return [math.prod(int(self.sizes[v]) for v in c) if c else 0 for c in self.common]
+
+    @property
+    def split(self) -> bool:
+        """Whether any variable has several mini-buckets."""
+        return self.layout.groups is not None and any(len(g) > 1 for g in self.layout.groups)
+
+    @property
+    def shifts(self) -> slice:
+        """Where the shift tables lie."""
+        return self.layout.shifts
 
     @functools.cached_property
     def rounds(self) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -110,19 +115,6 @@ class BucketTree:
             messages[list(bucket.children)] = rounds
             shifts += rounds
         return tables, messages, shifts, float(sum(int(self.sizes[b.variable]) + 8 for b in self.buckets))
-
-    def _layout(self) -> None:
-        """Where each table, shift and message lies in the arena."""
-        self.table_at, at = stack([math.prod(int(self.sizes[v]) for v in s) for s in self.scopes])
-        self.common = [_common(g) if len(g) > 1 else () for g in self.groups]
-        self.shift_size = [
-            math.prod(int(self.sizes[v]) for v in c) if len(g) > 1 else 0
-            for c, g in zip(self.common, self.groups, strict=True)
-        ]
-        self.shifts = slice(at, at + sum(s * len(g) for s, g in zip(self.shift_size, self.groups, strict=True)))
-        lengths = [int(c) // int(self.sizes[b.variable]) for c, b in zip(self.joint_cells, self.buckets, strict=True)]
-        self.message_at, self.arena_size = allocate(lengths, self.buckets, self.shifts.stop, self.keep)
-        self.bytes = 8.0 * self.arena_size * (2 if self.keep else 1)
 
     @property
     def program(self) -> Program:
@@ -235,6 +227,33 @@ class Run:
         return np.maximum.reduceat(tables, self.tree.table_at) if len(tables) else tables
 
 
+def _split(
+    sizes: np.ndarray, scopes: list[tuple[int, ...]], order: np.ndarray, max_cells: float
+) -> list[list[MiniBucket]]:
+    """Mini-buckets of at most `max_cells` joint entries along an order."""
+    position = np.empty(len(sizes), np.int64)
+    position[order] = np.arange(len(sizes))
+    rank = position.tolist()
+    waiting: list[list[tuple[frozenset[int], int, bool]]] = [[] for _ in range(len(sizes))]
+    for a, scope in enumerate(scopes):
+        waiting[min(scope, key=rank.__getitem__)].append((frozenset(scope), a, True))
+    log2, limit = np.log2(sizes.astype(float)).tolist(), math.log2(max_cells) + 1e-9
+    groups: list[list[MiniBucket]] = []
+    count = 0
+    for v in order.tolist():
+        group = []
+        for scope_set, items in _partition(waiting[v], v, log2, limit):
+            rest = tuple(sorted(scope_set - {v}, key=rank.__getitem__, reverse=True))
+            tables = tuple(a for _, a, own in items if own)
+            group.append(MiniBucket(v, rest, tables, tuple(a for _, a, own in items if not own)))
+            if rest:
+                waiting[rest[-1]].append((frozenset(rest), count, False))
+            count += 1
+        waiting[v] = []
+        groups.append(group)
+    return groups
+
+
 def _partition(
     items: list[tuple[frozenset[int], int, bool]], v: int, log2: list[float], limit: float
 ) -> list[tuple[frozenset[int], list[tuple[frozenset[int], int, bool]]]]:
@@ -257,9 +276,3 @@ def _partition(
             scope, size, held = parts[best]
             parts[best] = (scope | item[0], size + growth, [*held, item])
     return [(frozenset(scope), held) for scope, _, held in parts]
-
-
-def _common(group: list[MiniBucket]) -> tuple[int, ...]:
-    """The variables that all mini-buckets of a group share, in the order of the first one's joint."""
-    shared = set(group[0].rest).intersection(*(b.rest for b in group[1:]))
-    return (*(v for v in group[0].rest if v in shared), group[0].variable)

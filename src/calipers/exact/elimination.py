@@ -20,8 +20,9 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.bucket_tree import BucketTree
+from calipers.exact.feasible import has_zeros
 from calipers.exact.kernels import ULP
-from calipers.exact.ordering import best_order, order_cost
+from calipers.exact.ordering import Order, best_order, order_cost
 from calipers.exact.product import ProductRun
 from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, sampled_cells, slices
 from calipers.models.reduction import Reduced, as_reduced
@@ -59,7 +60,7 @@ class Elimination(AbstractMethod):
             seconds = min(_DEAR * self.order_seconds, 0.1 * limits.seconds_left())
             again = best_order(sizes, scopes, seconds=seconds, seed=1)
             found = min(found, again, key=lambda order: order.log2_total)
-        return plan_order(reduced, found.order, limits)
+        return plan_order(reduced, found, limits)
 
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer; in slices, the lower bound so far after each of them, then the exact one."""
@@ -117,20 +118,20 @@ class Elimination(AbstractMethod):
         return Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
 
-def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
-    """The plan of an elimination along `order`, in slices if memory is short or zeros make slices cheaper.
+def plan_order(reduced: Reduced, found: Order, limits: Limits) -> Plan:
+    """The plan of an elimination along an order, in slices if memory is short or zeros make slices cheaper.
 
     **Raises:** `Refusal` when time or memory would not do.
     """
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
-    cost = order_cost(sizes, scopes + probes, order)
+    order, cost = found.order, order_cost(sizes, scopes + probes, found.order) if probes else found
     cells, left = 2.0 ** min(cost.log2_total, 1000.0), min(limits.seconds_left(), _CENTURY)
     seconds = (4.0 if limits.beliefs else 1.0) * SECONDS_PER_CELL * cells
     seconds += SECONDS_PER_BYTE * min(8.0 * 2.0 ** min(cost.log2_largest, 1000.0), limits.memory)
     largest = f"largest table 2^{cost.log2_largest:.1f} entries, about {seconds:.2g} s"
-    if not limits.beliefs and (found := _cheaper(reduced, order, cells, limits)):
-        return _plan_slices(reduced, found[0], limits, largest, "because of zeros", found[1])
+    if not limits.beliefs and (cheaper := _cheaper(reduced, order, cells, limits)):
+        return _plan_slices(reduced, cheaper[0], limits, largest, "because of zeros", cheaper[1])
     if seconds > left:
         raise Refusal(f"elimination would not finish in time: {largest}, {left:.3g} s left")
     if 8.0 * 2.0 ** (cost.log2_largest - 1) <= limits.memory:
@@ -149,8 +150,7 @@ def plan_order(reduced: Reduced, order: np.ndarray, limits: Limits) -> Plan:
 
 def _cheaper(reduced: Reduced, order: np.ndarray, cells: float, limits: Limits) -> tuple[Slices, float] | None:
     """Slices that fit the cache and, as a sample says, take half the work or less thanks to zeros; and that work."""
-    hard = any(np.isneginf(t).any() for t in reduced.model.tables)
-    if not hard or not _WORTH_SLICING < cells < _HOPELESS:
+    if not _WORTH_SLICING < cells < _HOPELESS or not has_zeros(reduced.model):
         return None
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     cut = choose(sizes, scopes, order, min(limits.memory, _CACHE), 8.0 * cells)

@@ -29,7 +29,12 @@ def sharpened(model: AbstractDiscreteModel | Reduced, limits: Limits, backbone: 
     """
     if isinstance(model, Reduced):
         return model
-    return probed(as_reduced(model), min(5.0, _SHARE * limits.seconds_left()), backbone)
+    return probed(as_reduced(model), time_box(limits), backbone)
+
+
+def time_box(limits: Limits) -> float:
+    """Seconds that each look may take."""
+    return min(5.0, _SHARE * limits.seconds_left())
 
 
 def probed(reduced: Reduced, seconds: float, backbone: bool = True) -> Reduced:

@@ -14,7 +14,6 @@ import math
 import mmap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 
 import numpy as np
 from numba import njit
@@ -26,7 +25,7 @@ from calipers.exact.product_kernels import sum_blocks
 from calipers.exact.product_logs import items_to_logs, log_blocks, settle_logs
 from calipers.exact.product_reverse import reverse_blocks
 from calipers.exact.product_state import DONE, WIDE, ZERO, State, begin, load_all, reverse_scale, settle
-from calipers.exact.wiring import Pieces, block_size
+from calipers.exact.wiring import block_size
 
 _SHARED = 1 << 19  # joint entries of a bucket that is worth several threads
 _PIECE = 1 << 22  # joint entries between two looks at the clock
@@ -42,14 +41,17 @@ class ProductRun:
 
     def __init__(self, tree: BucketTree, tables: list[np.ndarray]):
         self.tree, self.tables = tree, tables
-        self.pieces, self.raw_scope = _pieces(tree)
+        if tree.layout.pieces is None or tree.layout.scopes is None:
+            raise ValueError("products need whole buckets: build the tree without max_cells")
+        self.pieces, self.raw_scope = tree.layout.pieces, tree.layout.scopes
         self.raw = np.concatenate([np.zeros(0), *(np.asarray(t, float).ravel() for t in tables)])
-        self.raw_at = np.array(tree.table_at, np.int64)
-        count = len(tree.scopes) + len(tree.buckets)
+        self.raw_at = self.pieces.at[: self.pieces.first]
+        buckets = len(tree.parents)
+        count = self.pieces.first + buckets
         self.arena = _room(tree.arena_size)
         self.state = State(
             np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_),
-            np.zeros(count), np.zeros(len(tree.buckets)), np.zeros(1),
+            np.zeros(count), np.zeros(buckets), np.zeros(1),
             np.zeros(count, np.int64),
         )  # fmt: skip
         self.wide = 0  # buckets done in log space
@@ -106,8 +108,8 @@ class ProductRun:
             if cells >= _SHARED:
                 yield b, b + 1
                 first, total = b + 1, 0.0
-        if first < len(self.tree.buckets):
-            yield first, len(self.tree.buckets)
+        if first < len(self.tree.parents):
+            yield first, len(self.tree.parents)
 
     def _together(self, first: int, last: int) -> int:
         while first < last:
@@ -213,26 +215,6 @@ def _no_span(count: int) -> np.ndarray:
     span = np.full((count, 3), np.iinfo(np.uint64).max, np.uint64)
     span[:, 0] = 0
     return span
-
-
-def _pieces(tree: BucketTree) -> tuple[Pieces, np.ndarray]:
-    """The tree in flat arrays, and the tables' scopes as they were given."""
-    tables, buckets = len(tree.scopes), tree.buckets
-    rank = np.empty(len(tree.sizes), np.int64)
-    rank[[b.variable for b in buckets]] = np.arange(len(buckets))
-    place = rank.tolist()
-    scopes = [*(sorted(s, key=place.__getitem__, reverse=True) for s in tree.scopes), *(b.rest for b in buckets)]
-    own = [(*b.tables, *(tables + c for c in b.children)) for b in buckets]
-    lengths = [int(c) // int(tree.sizes[b.variable]) for c, b in zip(tree.joint_cells, buckets, strict=True)]
-    table_lengths = [math.prod(int(tree.sizes[v]) for v in s) for s in tree.scopes]
-    flat = lambda lists: np.fromiter(chain.from_iterable(lists), np.int64)  # noqa: E731
-    ends = lambda lists: np.concatenate([[0], np.cumsum([len(x) for x in lists], dtype=np.int64)])  # noqa: E731
-    pieces = Pieces(
-        tree.sizes, ends(scopes), flat(scopes), np.array([*tree.table_at, *tree.message_at], np.int64),
-        np.array([*table_lengths, *lengths], np.int64), ends(own), flat(own),
-        np.array([b.variable for b in buckets], np.int64), tables,
-    )  # fmt: skip
-    return pieces, flat(tree.scopes)
 
 
 @njit(cache=True, nogil=True)

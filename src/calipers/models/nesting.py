@@ -9,6 +9,73 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
+def lay_out(sizes, state_start, scope_start, scope, table_start, alive):
+    """The layout on the kept states, one-state variables out of the scopes.
+
+    Returns the new sizes, where each variable's kept states start, those states, the scopes, and where tables start.
+    """
+    n, count = len(sizes), len(scope_start) - 1
+    left, kept_start = np.zeros(n, np.int64), np.zeros(n + 1, np.int64)
+    kept, new_scope, many = np.empty(len(alive), np.int64), np.empty(len(scope), np.int64), 0
+    new_start, new_table_start = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    for v in range(n):
+        for s in range(state_start[v], state_start[v + 1]):
+            if alive[s]:
+                kept[kept_start[v] + left[v]] = s - state_start[v]
+                left[v] += 1
+        kept_start[v + 1] = kept_start[v] + left[v]
+    for f in range(count):
+        entries = 1
+        for i in range(scope_start[f], scope_start[f + 1]):
+            v = scope[i]
+            entries *= left[v]
+            if left[v] > 1:
+                new_scope[many] = v
+                many += 1
+        new_start[f + 1], new_table_start[f + 1] = many, new_table_start[f] + entries
+    return left, kept_start, kept[: kept_start[n]], new_start, new_scope[:many], new_table_start
+
+
+@njit(cache=True, nogil=True)
+def survey(sizes, scope_start, scope, table_start, logs):
+    """The largest log of each table, whether the table varies, and each variable's place among those in such tables.
+
+    The place is −1 for a variable that is in none.
+    """
+    count = len(scope_start) - 1
+    top, varies, place = np.empty(count), np.zeros(count, np.bool_), np.full(len(sizes), -1, np.int64)
+    for f in range(count):
+        first = logs[table_start[f]]
+        top[f] = first
+        for e in range(table_start[f], table_start[f + 1]):
+            top[f] = max(top[f], logs[e])
+            varies[f] |= logs[e] != first
+        if varies[f]:
+            for i in range(scope_start[f], scope_start[f + 1]):
+                place[scope[i]] = 0
+    used = 0
+    for v in range(len(sizes)):
+        if place[v] == 0:
+            place[v] = used
+            used += 1
+    return top, varies, place
+
+
+@njit(cache=True, nogil=True)
+def sort_scopes(scope_start, scope, place):
+    """The same scopes, each ascending, by the variables' places."""
+    out = np.empty(len(scope), np.int64)
+    for f in range(len(scope_start) - 1):
+        for i in range(scope_start[f], scope_start[f + 1]):
+            v, j = place[scope[i]], i
+            while j > scope_start[f] and out[j - 1] > v:
+                out[j] = out[j - 1]
+                j -= 1
+            out[j] = v
+    return out
+
+
+@njit(cache=True, nogil=True)
 def cut(scope_start, scope, table_start, logs, sizes, kept_start, kept, out_start, out):
     """Copies the entries of every table whose states are all kept; `kept` lists states, ragged by variable."""
     digit = np.empty(64, np.int64)
@@ -33,13 +100,23 @@ def cut(scope_start, scope, table_start, logs, sizes, kept_start, kept, out_star
 
 
 @njit(cache=True, nogil=True)
-def find_hosts(scope_start, scope, of_start, of):
-    """For every scope (sorted, distinct) the smallest other scope that contains it and is in none itself; −1: none.
-
-    `of` lists the scopes of each variable, ragged, by rising size of the table.
-    """
-    arity = scope_start[1:] - scope_start[:-1]
-    host = np.full(len(arity), -1, np.int64)
+def find_hosts(sizes, scope_start, scope):
+    """For every scope (sorted, distinct) the smallest other scope that contains it and is in none itself; −1: none."""
+    count = len(scope_start) - 1
+    arity, entries = scope_start[1:] - scope_start[:-1], np.ones(count, np.int64)
+    of_start = np.zeros(len(sizes) + 1, np.int64)
+    for f in range(count):
+        for v in scope[scope_start[f] : scope_start[f + 1]]:
+            entries[f] *= sizes[v]
+            of_start[v + 1] += 1
+    for v in range(len(sizes)):
+        of_start[v + 1] += of_start[v]
+    of, place = np.empty(len(scope), np.int64), of_start.copy()
+    for f in np.argsort(entries, kind="mergesort"):  # the scopes of each variable, by rising size of the table
+        for v in scope[scope_start[f] : scope_start[f + 1]]:
+            of[place[v]] = f
+            place[v] += 1
+    host = np.full(count, -1, np.int64)
     for f in np.argsort(-arity, kind="mergesort"):
         if arity[f] == 0:
             continue

@@ -53,9 +53,13 @@ def flatten(graph: FactorGraph) -> Flat:
     return Flat(sizes, starts(sizes), starts(arity), scope, starts(entries), logs)
 
 
-def starts(lengths: np.ndarray) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def starts(lengths):
     """Where each item of a ragged list starts, and where the last one ends."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    out = np.zeros(len(lengths) + 1, np.int64)
+    for i in range(len(lengths)):
+        out[i + 1] = out[i] + lengths[i]
+    return out
 
 
 def keep_states(flat: Flat, states: Iterable[np.ndarray] | None, evidence: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -82,26 +86,50 @@ def propagate(flat: Flat, alive: np.ndarray) -> bool:
 
     **Returns:** whether every variable has a state left and every factor an entry; if not, every weight is zero.
     """
-    if not np.logical_or.reduceat(alive, flat.state_start[:-1]).all():
+    zero, hard, of_start, of, possible = _constraints(*flat, alive)
+    if not possible:
         return False
-    factors = np.arange(len(flat.table_start) - 1)
-    zero = np.isneginf(flat.logs)
-    hard = np.logical_or.reduceat(zero, flat.table_start[:-1]) if len(factors) else np.zeros(0, np.bool_)
-    if not hard.any():
+    waiting = np.flatnonzero(hard)
+    if not len(waiting):
         return True
-    owner = np.repeat(factors, np.diff(flat.scope_start))
-    kept = np.flatnonzero(hard[owner])
-    order = kept[np.argsort(flat.scope[kept], kind="stable")]
-    of_start = starts(np.bincount(flat.scope[order], minlength=len(flat.sizes)))
-    ring = np.zeros(len(factors), np.int64)
-    ring[: np.count_nonzero(hard)] = factors[hard]
-    head = np.array([0, np.count_nonzero(hard), 0], np.int64)
+    ring = np.zeros(len(hard), np.int64)
+    ring[: len(waiting)] = waiting
+    head = np.array([0, len(waiting), 0], np.int64)
     seen = np.zeros(len(alive), np.int64)
-    fixed = flat.state_start, flat.scope_start, flat.scope, flat.table_start, zero, of_start, owner[order]
+    fixed = flat.state_start, flat.scope_start, flat.scope, flat.table_start, zero, of_start, of
     while head[1] > 0:
         if not _propagate(*fixed, alive, ring, head, hard, seen, _STEP):
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _constraints(sizes, state_start, scope_start, scope, table_start, logs, alive):
+    """Entries that are zero, factors that have one, those of each variable (ragged); if all variables have a state."""
+    n, count = len(sizes), len(table_start) - 1
+    zero, hard, of_start = np.zeros(len(logs), np.bool_), np.zeros(count, np.bool_), np.zeros(n + 1, np.int64)
+    possible = True
+    for v in range(n):
+        live = False
+        for s in range(state_start[v], state_start[v + 1]):
+            live |= alive[s]
+        possible &= live
+    for f in range(count):
+        for e in range(table_start[f], table_start[f + 1]):
+            zero[e] = logs[e] == -np.inf
+            hard[f] |= zero[e]
+        if hard[f]:
+            for i in range(scope_start[f], scope_start[f + 1]):
+                of_start[scope[i] + 1] += 1
+    for v in range(n):
+        of_start[v + 1] += of_start[v]
+    of, place = np.empty(of_start[n], np.int64), of_start.copy()
+    for f in range(count):
+        if hard[f]:
+            for i in range(scope_start[f], scope_start[f + 1]):
+                of[place[scope[i]]] = f
+                place[scope[i]] += 1
+    return zero, hard, of_start, of, possible
 
 
 @njit(cache=True, nogil=True)

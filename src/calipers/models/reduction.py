@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from calipers.core.model import AbstractDiscreteModel
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.nesting import add_tables, cut, find_hosts
+from calipers.models.nesting import add_tables, cut, find_hosts, lay_out, sort_scopes, survey
 from calipers.models.propagation import Flat, flatten, keep_states, propagate, starts
 
 _EPSILON = 2.0**-53
@@ -82,17 +82,14 @@ def restrict(graph: FactorGraph, states: Iterable[np.ndarray] | None, flat: Flat
         states = tuple(np.zeros(0, np.int64) for _ in graph.sizes)
         return Reduced(FactorGraph((), (), ()), nothing, states, (), graph, -math.inf)
     small, kept = _cut(flat, alive)
-    top = np.maximum.reduceat(small.logs, small.table_start[:-1]) if len(small.logs) else small.logs
-    low = np.minimum.reduceat(small.logs, small.table_start[:-1]) if len(small.logs) else small.logs
-    factors = np.flatnonzero(top > low)
-    used = np.zeros(len(small.sizes), np.bool_)
-    used[small.scope[np.isin(_owner(small), factors)]] = True
-    constants = [*top[top == low].tolist(), *np.log(small.sizes[~used & (small.sizes > 1)]).tolist()]
-    model, members = _merge(small, factors, used)
-    ends = small.state_start.tolist()
-    kept_states = tuple(kept[a:b] for a, b in pairwise(ends))
+    top, varies, place = survey(small.sizes, small.scope_start, small.scope, small.table_start, small.logs)
+    free = (place < 0) & (small.sizes > 1)
+    constants = [*top[~varies].tolist(), *np.log(small.sizes[free]).tolist()]
+    variables = np.flatnonzero(place >= 0)
+    model, members = _merge(small, np.flatnonzero(varies), variables, place)
+    kept_states = tuple([kept[a:b] for a, b in pairwise(small.state_start.tolist())])
     error = _EPSILON * (len(constants) + 2.0 * math.fsum(map(abs, constants)))
-    return Reduced(model, np.flatnonzero(used), kept_states, members, graph, math.fsum(constants), error)
+    return Reduced(model, variables, kept_states, members, graph, math.fsum(constants), error)
 
 
 def components(reduced: Reduced) -> list[np.ndarray]:
@@ -123,79 +120,54 @@ def lift_states(reduced: Reduced, x: np.ndarray) -> np.ndarray:
     return lifted
 
 
-def _owner(flat: Flat) -> np.ndarray:
-    """The factor that each place of the flat scopes belongs to."""
-    return np.repeat(np.arange(len(flat.scope_start) - 1), np.diff(flat.scope_start))
-
-
-def _products(sizes: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The product of each item of a ragged list; 1 for an empty one."""
-    factors = np.arange(len(start) - 1)
-    padded = np.ones(len(sizes) + len(factors), np.int64)
-    padded[np.arange(len(sizes)) + np.repeat(factors, np.diff(start)) + 1] = sizes
-    return np.multiply.reduceat(padded, start[:-1] + factors) if len(factors) else factors
-
-
 def _cut(flat: Flat, alive: np.ndarray) -> tuple[Flat, np.ndarray]:
     """The model on the kept states, without its one-state variables in scopes; and the kept states, ragged."""
-    sizes = np.add.reduceat(alive, flat.state_start[:-1], dtype=np.int64) if len(alive) else flat.sizes
-    kept = np.flatnonzero(alive) - np.repeat(flat.state_start[:-1], sizes)
-    start, table_start, logs = starts(sizes), flat.table_start, flat.logs
-    if not alive.all():
-        table_start = starts(_products(sizes[flat.scope], flat.scope_start))
+    old = flat.scope_start, flat.scope, flat.table_start
+    sizes, start, kept, scope_start, scope, table_start = lay_out(flat.sizes, flat.state_start, *old, alive)
+    logs = flat.logs
+    if len(kept) < len(alive):
         logs = np.empty(table_start[-1])
-        old = flat.scope_start, flat.scope, flat.table_start, flat.logs, flat.sizes
-        cut(*old, start, kept, table_start, logs)
-    stays = sizes[flat.scope] > 1
-    arity = np.bincount(_owner(flat)[stays], minlength=len(flat.scope_start) - 1)
-    return Flat(sizes, start, starts(arity), flat.scope[stays], table_start, logs), kept
+        cut(*old, flat.logs, flat.sizes, start, kept, table_start, logs)
+    return Flat(sizes, start, scope_start, scope, table_start, logs), kept
 
 
-def _merge(small: Flat, factors: np.ndarray, used: np.ndarray) -> tuple[FactorGraph, tuple[tuple[int, ...], ...]]:
-    """Multiplies nested factors together, over the used variables, numbered anew; each result with its members."""
-    sizes = small.sizes[used]
-    sorted_scope = (np.cumsum(used) - 1)[small.scope[np.lexsort((small.scope, _owner(small)))]].tolist()
-    ends = small.scope_start.tolist()
-    scopes, hosts = _group(sizes, [tuple(sorted_scope[ends[a] : ends[a + 1]]) for a in factors.tolist()])
+def _merge(
+    small: Flat, factors: np.ndarray, variables: np.ndarray, place: np.ndarray
+) -> tuple[FactorGraph, tuple[tuple[int, ...], ...]]:
+    """Multiplies nested factors together, over `variables`, numbered anew by `place`; each result with its members."""
+    sizes = small.sizes[variables]
+    flat, ends = sort_scopes(small.scope_start, small.scope, place).tolist(), small.scope_start.tolist()
+    scopes, hosts = _group(sizes, [tuple(flat[ends[a] : ends[a + 1]]) for a in factors.tolist()])
     order = np.argsort(hosts, kind="stable")
     hosts, listed = hosts[order], factors[order]
-    member_start = starts(np.bincount(hosts, minlength=len(scopes)))
     scope_start, scope = _ragged(scopes)
-    table_start = starts(_products(sizes[scope], scope_start))
+    shape = sizes.tolist()
+    shapes = [[shape[v] for v in s] for s in scopes]
+    table_start = starts(np.array([math.prod(s) for s in shapes], np.int64))
     out = np.zeros(table_start[-1])
     old = small.scope_start, small.scope, small.table_start, small.logs
-    add_tables(small.sizes, listed, hosts, *old, scope_start, np.flatnonzero(used)[scope], table_start, out)
-    shape, numbers = sizes.tolist(), listed.tolist()
+    add_tables(small.sizes, listed, hosts, *old, scope_start, variables[scope], table_start, out)
     cuts = pairwise(table_start.tolist())
-    tables = tuple([out[a:b].reshape([shape[v] for v in s]) for s, (a, b) in zip(scopes, cuts, strict=True)])
-    members = tuple([tuple(numbers[a:b]) for a, b in pairwise(member_start.tolist())])
-    return FactorGraph(tuple(shape), tuple(scopes), tables), members
+    tables = tuple([out[a:b].reshape(s) for s, (a, b) in zip(shapes, cuts, strict=True)])
+    numbers, members = listed.tolist(), starts(np.bincount(hosts, minlength=len(scopes))).tolist()
+    model = FactorGraph.of_parts(tuple(shape), tuple(scopes), tables)
+    return model, tuple([tuple(numbers[a:b]) for a, b in pairwise(members)])
 
 
 def _group(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """The scopes that lie in no other, by their first factor; and for each factor which of them it goes to."""
     number: dict[tuple[int, ...], int] = {}
-    group = np.fromiter((number.setdefault(s, len(number)) for s in scopes), np.int64, len(scopes))
+    group = np.array([number.setdefault(s, len(number)) for s in scopes], np.int64)
     distinct = list(number)
-    host = _hosts(sizes, distinct)
+    if len(set(map(len, distinct))) < 2:
+        return distinct, group
+    host = find_hosts(sizes, *_ragged(distinct))
     host = np.where(host < 0, np.arange(len(host)), host)[group]
     kept, first = np.unique(host, return_index=True)
     rank = np.empty(len(distinct), np.int64)
     order = kept[np.argsort(first)]
     rank[order] = np.arange(len(order))
     return [distinct[g] for g in order.tolist()], rank[host]
-
-
-def _hosts(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> np.ndarray:
-    """For every scope the one that it is merged into; −1 for those that stay."""
-    scope_start, scope = _ragged(scopes)
-    arity = np.diff(scope_start)
-    if not len(scopes) or arity.min() == arity.max():
-        return np.full(len(scopes), -1, np.int64)
-    entries = _products(sizes[scope], scope_start)
-    owner = np.repeat(np.arange(len(scopes)), arity)
-    of = owner[np.lexsort((owner, entries[owner], scope))]
-    return find_hosts(scope_start, scope, starts(np.bincount(scope, minlength=len(sizes))), of)
 
 
 def _ragged(scopes: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
