@@ -19,10 +19,13 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Formula, Witness
+from calipers.core.witness import Decomposition, Drawing, Formula, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
+
+
+_KINDS: dict[type, str] = {Formula: "closed_form", Drawing: "planar"}  # others are called by their type's name
 
 
 class Claim(NamedTuple):
@@ -36,7 +39,7 @@ class Claim(NamedTuple):
     @property
     def kind(self) -> str:
         """Which bound the witness is about."""
-        return "closed_form" if isinstance(self.witness, Formula) else type(self.witness).__name__.lower()
+        return _KINDS.get(type(self.witness)) or type(self.witness).__name__.lower()
 
 
 class Certificate(NamedTuple):
