@@ -5,7 +5,8 @@
 for c components and r = 2 genus spare edges. A field is an edge to one more site, the ghost: Z = Z_ghost/2. Edges of the
 model that are not drawn are summed over, e^{K s s'} = cosh K + s s' sinh K, where the witness says so (Theorem P3:
 signs change along a path), and count as an error of |K| otherwise; fields likewise. |∂ log Z/∂K| ≤ 1, so the elimination is
-done at the middle of each coupling's ball, in as many bits as it takes, and the balls' radii are added at the end.
+done at the middle of each coupling's ball, in as many bits as it takes, and the balls' radii are added at the end; where
+a pivot may be zero, as symmetry can make it off the plane, at couplings moved by less than 2⁻⁷⁰, which are added too.
 """
 
 from functools import cached_property
@@ -25,6 +26,7 @@ from calipers_check.restricted import Restricted
 
 BITS = (128, 256, 512, 1024, 2048)
 NARROW = arb(2) ** -60  # relative width of log Z that is narrow enough
+MOVE, GOLDEN = arb(2) ** -70, 0.5 * (5**0.5 - 1)  # |log Z| changes by less than all of the moves
 MOST_TERMS = 2**12
 
 
@@ -58,11 +60,12 @@ class Planar:
             self.restricted.check_evidence()
             if self.restricted.empty:
                 return float("-inf")
-        return self.value
+        value, slack = self.value
+        return value + slack if side == "upper" else value - slack
 
     @cached_property
-    def value(self) -> arb:
-        """log Z on the kept states."""
+    def value(self) -> tuple[arb, arb]:
+        """log Z on the kept states of a magnet nearby, and how far away the model's may be."""
         magnet, drawing = _magnet(self.restricted, self.ghost), self._drawing()
         left = dict(magnet.couplings)
         K = [left.pop(_pair(e), arb(0)) for e in self.edges.tolist()]
@@ -70,8 +73,8 @@ class Planar:
         slack = sum((abs(x) for x in left.values()), arb(0)) + sum((x.rad() for x in K + across), arb(0))
         lone = sum(size == 2 for size in self.restricted.sizes) - len(set(drawing.origin) - {self.ghost})
         twos = lone + drawing.components - (self.ghost in drawing.origin)
-        middle = self._sum(drawing, [x.mid() for x in K], [x.mid() for x in across])
-        return magnet.constant + twos * arb(2).log() + middle + arb(0, slack.upper())
+        middle, moved = self._sum(drawing, [x.mid() for x in K], [x.mid() for x in across])
+        return magnet.constant + twos * arb(2).log() + middle, slack + moved
 
     def _drawing(self) -> Drawing:
         spins = [v for v, size in enumerate(self.restricted.sizes) if size == 2] + [self.ghost]
@@ -82,18 +85,22 @@ class Planar:
             raise Reject("the drawing has an edge that ends at no spin")
         return Drawing(self.ghost + 1, self.edges, self.rotation)
 
-    def _sum(self, drawing: Drawing, K: list[arb], across: list[arb]) -> arb:
-        """log of the sum over the drawing's edges and those across it, at exact couplings."""
+    def _sum(self, drawing: Drawing, K: list[arb], across: list[arb]) -> tuple[arb, arb]:
+        """log of the sum over the drawing's edges and those across it, at exact couplings, or moved by so much."""
         if 2.0 ** (len(drawing.loops) + len(across)) > MOST_TERMS:
             raise Reject(f"the witness asks for more than {MOST_TERMS} Pfaffians")
+        moved = arb(0)
         for bits in BITS:
             try:
                 with ctx.workprec(bits):
                     value = self._log_sum(drawing, K, across)
             except Singular:
+                if moved == 0:  # off a part of the matrix that is zero for a reason
+                    moved = len(K) * MOVE
+                    K = [(x + MOVE * arb((e + 1) * GOLDEN % 1.0)).mid() for e, x in enumerate(K)]
                 continue
             if value.is_finite() and value.rad() <= NARROW * (1 + abs(value)):
-                return value
+                return value, moved
         raise Reject(f"the Pfaffian could not be told from zero in {BITS[-1]} bits")
 
     def _log_sum(self, drawing: Drawing, K: list[arb], across: list[arb]) -> arb:

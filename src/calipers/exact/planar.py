@@ -134,9 +134,10 @@ def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> Plan
 
 
 def _witness(model: AbstractDiscreteModel | Reduced, task: PlanarTask, reference: np.ndarray) -> Any:
-    """The drawing, if a checker gets through it in minutes; else elimination, if that is cheaper; else None."""
+    """The drawing, if a checker gets through it in minutes; else elimination, if that is cheap; else the reason."""
     if task.graph.flops > _CHECKED_FLOPS:
-        return checkable(model)
+        work = f"{task.graph.flops:.2g} multiplications, more than a checker goes through ({_CHECKED_FLOPS:.0g})"
+        return checkable(model) or f"these Pfaffians take {work}"
     reduced = task.reduced
     sites = np.arange(task.magnet.n) if reduced is None else reduced.variables
     states = (np.arange(2),) * task.magnet.n if reduced is None else reduced.states
