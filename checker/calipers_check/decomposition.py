@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from flint import arb
 
+from calipers_check.coverage import Coverage
 from calipers_check.errors import Reject
 from calipers_check.model import Model
 from calipers_check.restricted import NOWHERE, Restricted, cut
@@ -27,6 +28,7 @@ class Decomposition:
 
     def __init__(self, arrays: dict[str, np.ndarray], model: Model):
         self.restricted, self.buckets = read_buckets(arrays, model)
+        self.coverage = Coverage(self.restricted)
         self.rank, self.weights = _ranks(self.buckets), _weights(self.buckets)
         listed = [a for bucket in self.buckets for a in bucket.factors]
         if len(set(listed)) != len(listed):
@@ -39,7 +41,7 @@ class Decomposition:
         """Encloses the bound on log Z at `path`; `sent`, if the other side has computed it."""
         restricted = self.restricted.narrowed(path)
         if side == "upper":
-            if self._certainly_zero(path):
+            if self.coverage.certainly_zero(path):
                 return float("-inf")
         else:
             restricted.check_evidence()
@@ -137,43 +139,6 @@ class Decomposition:
                         place = self.buckets[place].parent
         return sorted(stale)
 
-    @cached_property
-    def left(self) -> list[np.ndarray]:
-        """The states that propagation leaves at the root, less those that the witness drops and shaving refutes."""
-        propagation, kept = self.restricted.model.propagation, self.restricted.kept
-        doubtful = [
-            (v, state)
-            for v in _dropped(self.restricted, propagation.root)
-            for state in np.flatnonzero(propagation.root[v]).tolist()
-            if state not in kept[v]
-        ]
-        return propagation.shaved(doubtful)
-
-    @cached_property
-    def hopeless(self) -> bool:
-        """Whether no configuration is possible."""
-        return self.restricted.model.propagation.contradicts(self.left)
-
-    @cached_property
-    def dropped(self) -> list[int]:
-        """Variables of which the witness drops a state that may be possible."""
-        return _dropped(self.restricted, self.left)
-
-    def _certainly_zero(self, path: Mapping[int, int]) -> bool:
-        """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
-        propagation, kept = self.restricted.model.propagation, self.restricted.kept
-        settled = not self.hopeless and all(v in path for v in self.dropped)
-        if settled and all(state in kept[v] for v, state in path.items()):
-            return False
-        left = propagation.left(path, self.left)
-        if propagation.contradicts(left):
-            return True
-        restricted = self.restricted.narrowed(path)
-        for v in _dropped(restricted, left):
-            state = min(set(np.flatnonzero(left[v]).tolist()) - set(restricted.kept[v]))
-            raise Reject(f"the witness drops state {state} of variable {v}, which may be possible")
-        return False
-
     def _check_exact(self) -> None:
         if len(self.rank) != len(self.buckets) or any(bucket.extra for bucket in self.buckets):
             raise Reject("a decomposition bounds from below only when it has one bucket a variable and no extra tables")
@@ -186,15 +151,6 @@ class Decomposition:
             for extra in bucket.extra:
                 groups.setdefault(tuple(sorted(extra.scope)), []).append(extra)
         return sum((_missing(self.restricted, scope, extras) for scope, extras in groups.items()), arb(0))
-
-
-def _dropped(restricted: Restricted, left: list[np.ndarray]) -> list[int]:
-    """Variables of which a state that is left is not kept."""
-    found = []
-    for v, states in enumerate(left):
-        if len(restricted.kept[v]) < len(states) and states.sum() > states[restricted.kept[v]].sum():
-            found.append(v)
-    return found
 
 
 def _ranks(buckets: list[Bucket]) -> dict[int, int]:

@@ -315,14 +315,43 @@ def test_closed_forms_beyond_the_checker_leave_no_witness():
             _ = answer.certificate
 
 
-def test_planar_values_are_certified_by_elimination_where_that_is_possible(tmp_path):
-    answer = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
+@pytest.mark.parametrize(
+    "spec",
+    ["square:6x6,J=pm1,seed=1,T=1,open", "square:20x20,J=gauss:1,seed=1,T=1,open", "square:8x8,J=pm1,seed=1,T=1",
+     "triangular:5x6,J=pm1,seed=2,T=0.5,open", "honeycomb:4x5,seed=2,T=0.5,open", "chain:40,J=gauss:1,seed=1,T=1,h=0.3"],
+)  # fmt: skip
+def test_planar_values_are_certified(tmp_path, spec):
+    answer = cal.log_z(cal.from_spec(spec), cal.Planar(), time_limit=600)
     answer.certificate.save(tmp_path / "a.cert")
     verdict = check(tmp_path / "a.cert")
     assert verdict.accepted, verdict.reason
-    assert [(c.kind, c.method) for c in verdict.claims] == [("decomposition", "Planar()")] * 2
+    assert [(c.side, c.kind, c.method) for c in verdict.claims] == [(s, "planar", "Planar()") for s in ("lower", "upper")]
+    assert verdict.claims[1].proved - verdict.claims[0].proved < 1e-12
+    load(tmp_path / "a.cert").save(tmp_path / "b.cert")
+    assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
+
+
+def test_planar_values_of_files_are_about_their_own_tables(tmp_path):
+    magnet = cal.Ising.square((6, 7), coupling="gauss:1", beta=0.7, periodic=False, seed=3)
+    cal.write_uai(magnet, tmp_path / "m.uai")
+    for evidence in ({}, {0: 1, 6: 0}):  # at the rim, so that the fields that it leaves lie around one face
+        model = read_uai(tmp_path / "m.uai").condition(evidence)
+        answer = cal.log_z(model, cal.Planar(), time_limit=600)
+        assert answer.value == pytest.approx(cal.log_z(model, Elimination()).value, abs=1e-10)
+        answer.certificate.save(tmp_path / "a.cert", embed=False)
+        assert [c.kind for c in answer.certificate.claims] == ["planar"] * 2
+        text = ",".join(f"{v}={s}" for v, s in evidence.items()) or None
+        verdict = check(tmp_path / "a.cert", tmp_path / "m.uai", text)
+        assert verdict.accepted, verdict.reason
+        assert not check(tmp_path / "a.cert", tmp_path / "m.uai", "0=0").accepted
+
+
+def test_large_planar_values_are_left_without_a_certificate(monkeypatch):
+    small = cal.log_z(cal.from_spec("square:6x6,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
+    monkeypatch.setattr("calipers.exact.planar._CHECKED_FLOPS", 10.0)
+    assert [c.kind for c in small.certificate.claims] == ["decomposition"] * 2
     wide = cal.log_z(cal.from_spec("square:40x40,J=pm1,seed=1,T=1"), cal.Planar(), time_limit=600)
-    with pytest.raises(ValueError, match="witness"):
+    with pytest.raises(ValueError, match="multiplications, more than a checker"):
         _ = wide.certificate
 
 

@@ -8,6 +8,7 @@ propagated zeros, clamping). What a witness does not say, a checker recomputes. 
     Bethe          lower, binary log-supermodular models       Theorem 6        blocks, joined by pseudo-marginals
     Split          either, as its parts                        Theorem 5        a decision tree over the kinds above
     Formula        both, of an Ising model without evidence    Theorem 7        a formula for a uniform magnet
+    Drawing        both, of a magnet with few or no fields     Theorems P2, P3  a drawing on a plane or a surface
 """
 
 from typing import NamedTuple
@@ -118,4 +119,24 @@ class Formula(NamedTuple):
     sites: np.ndarray | None = None
 
 
-Witness = Decomposition | Tangent | Bethe | Split | Formula
+class Drawing(NamedTuple):
+    """A magnet drawn on a plane, or on a surface: its log Z by Pfaffians.
+
+    `states` as in `Decomposition`, one or two of each variable. `edges` (m, 2) are drawn, between variables, or with
+    the *ghost*, whose number is that of the variables: the field of i is the edge from i to it. The first edge of a
+    pair carries its coupling, others carry none. Dart 2e leads from the first to the second end of edge e, 2e + 1 back;
+    `rotation` (2m,) is the next dart around the site that a dart leaves. `order` is a tree of faces in reverse Polish
+    notation: a dart names its face (the one that it belongs to in the orbits of h → rotation⁻¹(h ^ 1)), −1 merges
+    the last two. `reference` holds a spin ±1 for each variable and the ghost. `extra` (k, 2) are edges that are not
+    drawn but summed over, a factor of 2 each. What is neither drawn nor summed over costs its |coupling| on both sides.
+    """
+
+    states: tuple[np.ndarray, ...]
+    edges: np.ndarray
+    rotation: np.ndarray
+    order: np.ndarray
+    reference: np.ndarray
+    extra: np.ndarray
+
+
+Witness = Decomposition | Tangent | Bethe | Split | Formula | Drawing

@@ -21,12 +21,14 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.elimination import checkable, lift_belief, probe_scopes
 from calipers.exact.planar_partition import ULP, PlanarError, PlanarGraph, log_partition_planar, planar_graph
+from calipers.exact.planar_witness import drawing_witness
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
 
 _SECONDS_PER_FLOP = 1.5e-9  # measured on one 2026 core, backward pass included; only plans depend on it
 _EXACT_BELIEF = 1e-8
+_CHECKED_FLOPS = 3e9  # multiplications that a checker goes through in some minutes
 _NO_FIELD = 1e-11  # fields that add up to less are rounding: they join the error
 
 
@@ -93,7 +95,7 @@ class Planar(AbstractMethod):
         if not error <= self.tolerance:
             raise Refusal(f"the rounding error could be {error:.1g} nats, more than {self.tolerance:.1g}: too cold")
         belief = _belief(task, found.correlations, error) if plan.limits.beliefs else None
-        lower, upper = exact_sides(value, error, repr(self), lambda: checkable(model))
+        lower, upper = exact_sides(value, error, repr(self), lambda: _witness(model, task, found.reference))
         stats = {"genus": task.graph.surface.genus, "terminals": len(task.graph.surface.home), "error": float(error)}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
@@ -129,6 +131,17 @@ def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> Plan
         raise Refusal(f"the graph is no lattice, and to draw it {reason}") from reason
     error += ULP * (abs(constant) + 4.0 * float(np.abs(K).sum()))  # K and constants are products and sums themselves
     return PlanarTask(magnet, reduced, graph, K, ghost, constant, error)
+
+
+def _witness(model: AbstractDiscreteModel | Reduced, task: PlanarTask, reference: np.ndarray) -> Any:
+    """The drawing, if a checker gets through it in minutes; else elimination, if that is cheap; else the reason."""
+    if task.graph.flops > _CHECKED_FLOPS:
+        work = f"{task.graph.flops:.2g} multiplications, more than a checker goes through ({_CHECKED_FLOPS:.0g})"
+        return checkable(model) or f"these Pfaffians take {work}"
+    reduced = task.reduced
+    sites = np.arange(task.magnet.n) if reduced is None else reduced.variables
+    states = (np.arange(2),) * task.magnet.n if reduced is None else reduced.states
+    return drawing_witness(task.graph, np.append(sites, len(states)), states, reference)
 
 
 def _belief(task: PlanarTask, correlations: np.ndarray, error: float) -> Belief | None:

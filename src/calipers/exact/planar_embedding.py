@@ -62,10 +62,10 @@ def by_angle(edges: np.ndarray, steps: np.ndarray) -> np.ndarray:
     angle = np.arctan2(steps[:, 1], steps[:, 0])
     back = np.arctan2(-steps[:, 1], -steps[:, 0])
     angles = np.round(np.stack([angle, back], axis=1).ravel() % (2 * np.pi), 9) % round(2 * np.pi, 9)
-    return _cycle(edges.ravel(), np.lexsort((angles, edges.ravel())))
+    return cycles(edges.ravel(), np.lexsort((angles, edges.ravel())))
 
 
-def _cycle(sites: np.ndarray, order: np.ndarray) -> np.ndarray:
+def cycles(sites: np.ndarray, order: np.ndarray) -> np.ndarray:
     """The rotation that goes round each site's darts in `order`, which lists them site by site."""
     rotation = np.empty(len(order), np.int64)
     rotation[order[:-1]] = order[1:]
@@ -186,4 +186,4 @@ def _planar(n: int, edges: np.ndarray) -> np.ndarray | None:
         pair: h for h, pair in enumerate(map(tuple, np.stack([edges, edges[:, ::-1]], axis=1).reshape(-1, 2).tolist()))
     }
     order = [dart[v, w] for v in range(n) for w in embedding.neighbors_cw_order(v)]
-    return _cycle(edges.ravel(), np.array(order, np.int64))
+    return cycles(edges.ravel(), np.array(order, np.int64))

@@ -34,13 +34,13 @@ class Surface(NamedTuple):
 
 def faces(rotation: np.ndarray) -> tuple[np.ndarray, int]:
     """The face on the left of each dart, and their number."""
-    label, _, count = _orbits(_around_faces(rotation))
+    label, _, count = orbits(_around_faces(rotation))
     return label, count
 
 
 def genus(rotation: np.ndarray, components: int) -> int:
     """The genus of a drawing, that of all its components (of two sites and more) added up; 0 if it is planar."""
-    sites = _orbits(rotation)[2]
+    sites = orbits(rotation)[2]
     return components - (sites - len(rotation) // 2 + faces(rotation)[1]) // 2
 
 
@@ -50,9 +50,9 @@ def surface(rotation: np.ndarray, most_genus: int = 0) -> Surface:
     **Raises:** `ValueError` when the genus is more than `most_genus`.
     """
     around = _cut_faces(_around_faces(rotation))
-    home, place, cities = _orbits(around)
+    home, place, cities = orbits(around)
     corner = np.where(place[around] > place, 1, -1)  # the sign of the step from a terminal to the next in its city
-    site, _, sites = _orbits(around[np.arange(len(around)) ^ 1])
+    site, _, sites = orbits(around[np.arange(len(around)) ^ 1])
     signs, odd, loops = _solve(site, sites, home, cities, corner)
     if len(loops) > 2 * most_genus:
         raise ValueError(f"the drawing has genus {len(loops) // 2}; at most {most_genus} is allowed")
@@ -71,7 +71,7 @@ def _around_faces(rotation: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _orbits(permutation):
+def orbits(permutation):
     """The orbit of each element, its place in the orbit, and the number of orbits."""
     label, place, count = np.full(len(permutation), -1), np.zeros(len(permutation), np.int64), 0
     for first in range(len(permutation)):

@@ -19,10 +19,13 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Formula, Witness
+from calipers.core.witness import Decomposition, Drawing, Formula, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
+
+
+_KINDS: dict[type, str] = {Formula: "closed_form", Drawing: "planar"}  # others are called by their type's name
 
 
 class Claim(NamedTuple):
@@ -36,7 +39,7 @@ class Claim(NamedTuple):
     @property
     def kind(self) -> str:
         """Which bound the witness is about."""
-        return "closed_form" if isinstance(self.witness, Formula) else type(self.witness).__name__.lower()
+        return _KINDS.get(type(self.witness)) or type(self.witness).__name__.lower()
 
 
 class Certificate(NamedTuple):
@@ -55,16 +58,17 @@ class Certificate(NamedTuple):
             raise ValueError(f"certificates speak of discrete models; this one is a {type(model).__name__}")
         assert answer.deterministic is not None
         assert answer.provable is not None
-        written: dict[int, Witness] = {}
+        written: dict[int, Witness | str | None] = {}
         found: tuple[Claim, ...] = ()
         ends = zip(("lower", "upper"), (-math.inf, math.inf), answer.deterministic, answer.provable, strict=True)
         for name, away, *sides in ends:
             claims = (_claim(name, side, away, model, written) for side in sides)
             found += tuple(claim for claim in claims if claim is not None)[:1]
         if not found:
+            reasons = [reason for reason in written.values() if isinstance(reason, str)]
             raise ValueError(
                 "no side of this answer carries a witness, so there is nothing to certify; "
-                "Elimination(), MiniBucket() and Tangent() leave one"
+                + (reasons[0] if reasons else "Elimination(), MiniBucket() and Tangent() leave one")
             )
         return cls(model, found)
 
@@ -151,7 +155,7 @@ def _itself(witness: Witness) -> Witness:
 
 
 def _claim(
-    name: str, side: Side, away: float, model: AbstractDiscreteModel, written: dict[int, Witness]
+    name: str, side: Side, away: float, model: AbstractDiscreteModel, written: dict[int, Witness | str | None]
 ) -> Claim | None:
     """The claim of one side, or None when it is statistical, unproved, or says nothing."""
     witness = side.witness
@@ -161,12 +165,13 @@ def _claim(
         witness = Decomposition(tuple(np.arange(size) for size in model.domains.tolist()), ())
     if witness is None:
         return None
-    if id(witness) not in written:  # a function that writes it, or says that it cannot; sides may share one
+    if id(witness) not in written:  # a function that writes it, or says why it cannot; sides may share one
         written[id(witness)] = witness() if callable(witness) else witness
-    if written[id(witness)] is None:
+    proof = written[id(witness)]
+    if proof is None or isinstance(proof, str):
         return None
     claim = repr(math.nextafter(float(side.value), away)) if math.isfinite(side.value) else "-inf"
-    return Claim(name, claim, side.method, written[id(witness)])
+    return Claim(name, claim, side.method, proof)
 
 
 def _row(claim: Claim, witness: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Formula, Link, Split, Tangent, Witness
+from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Drawing, Formula, Link, Split, Tangent, Witness
 from calipers.io.archive import Arrays, digests, folder, integers, pieces, ragged
 from calipers.io.uai import read_uai
 from calipers.models.factor_graph import FactorGraph
@@ -81,6 +81,8 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
     if len(kept) != len(sizes):
         raise ValueError(f"a witness about {len(kept)} variables does not fit a model of {len(sizes)}")
     counts, arrays = [len(states) for states in kept], ragged("kept", kept)
+    if isinstance(witness, Drawing):
+        return arrays | {name: np.asarray(getattr(witness, name), np.int64) for name in Drawing._fields[1:]}
     if isinstance(witness, Decomposition):
         return arrays | _encode_buckets(witness.buckets, counts)
     if isinstance(witness, Bethe):
@@ -106,6 +108,9 @@ def decode(arrays: Arrays) -> Witness:
     """The inverse of `encode`."""
     if "form" in arrays:
         return Formula(arrays["form"].tobytes().decode(), arrays.get("sites"))
+    if "rotation" in arrays:
+        states = tuple(np.array(kept, np.int64) for kept in pieces(arrays, "kept"))
+        return Drawing(states, *(arrays[name] for name in Drawing._fields[1:]))
     if "tree" in arrays:
         count = 1 + max(arrays["part"].tolist(), default=-1)
         return Split(arrays["tree"], arrays["part"], tuple(_decode(folder(arrays, str(k))) for k in range(count)))
