@@ -26,10 +26,11 @@ from calipers.bounds.part_witness import DoneParts, part_witnesses
 from calipers.bounds.search import joined, unchanged_by_flips
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
-from calipers.core.answer import Answer, Result, exact_sides
+from calipers.core.answer import Answer, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import BucketTree, Run
+from calipers.exact.elimination import checkable, impossible
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.reduction import Reduced, components
@@ -82,7 +83,7 @@ class Clamping(AbstractMethod):
         reduced, entropy, parts = plan.structure
         limits = plan.limits
         if reduced.log_constant == -math.inf:
-            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            yield impossible(reduced, repr(self), plan)
             return
         if any(len(cut.variables) for _, cut in parts):
             yield from _sides_only(self.lower.answers(reduced, self.lower.plan(reduced, limits)))
@@ -132,7 +133,8 @@ class Clamping(AbstractMethod):
         if not frontiers or constant == -math.inf:
             value = constant + reduced.log_constant
             error += reduced.error + (abs(value) * 2.0**-50 if math.isfinite(value) else 0.0)
-            yield Answer(*exact_sides(value, error, name), value=value, stats=stats, plan=plan)
+            sides = exact_sides(value, error, name, lambda: checkable(reduced))
+            yield Answer(*sides, value=value, stats=stats, plan=plan)
             return
         while True:
             witnesses = part_witnesses(reduced, *single) if single else (None, None)

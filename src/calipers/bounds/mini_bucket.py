@@ -18,11 +18,12 @@ import numpy as np
 
 from calipers.bounds.sweeps import build_tree, improve, prepare
 from calipers.bounds.tournament import candidates, tournament
-from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
+from calipers.core.answer import Answer, Grounds, Side, exact_sides, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, BucketTree, Run
+from calipers.exact.elimination import impossible
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.reduction import Reduced
@@ -65,7 +66,7 @@ class MiniBucket(AbstractMethod):
         """An answer whenever the bound moves: small tables along several orders, then larger ones along the best."""
         reduced = plan.structure
         if reduced.log_constant == -math.inf:
-            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            yield impossible(reduced, repr(self), plan)
             return
         order = yield from self._tournament(reduced, plan)
         if order is None:

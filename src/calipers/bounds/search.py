@@ -20,10 +20,11 @@ from calipers.bounds.frontier import Frontier, cells, needed
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.sweeps import build_tree, optimised, prepare
 from calipers.bounds.tournament import best_of
-from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
+from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL, Run
+from calipers.exact.elimination import impossible
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
@@ -61,7 +62,7 @@ class Search(AbstractMethod):
         """Mini-bucket bounds of growing size, each followed by a search; the last search runs until it ends."""
         reduced, limits = plan.structure, plan.limits
         if reduced.log_constant == -math.inf:
-            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            yield impossible(reduced, repr(self), plan)
             return
         begun = time.monotonic()
         order = best_of(reduced, self.orders, self.ibound, limits)

@@ -20,10 +20,11 @@ from calipers.bounds.cover import covers, strengths
 from calipers.bounds.guidance import beliefs, entropies
 from calipers.bounds.support import softened
 from calipers.bounds.trial import Trial
-from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, outward
+from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.bucket_tree import SECONDS_PER_LOG_CELL
+from calipers.exact.elimination import impossible
 from calipers.exact.feasible import feasible, has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order, order_cost
@@ -67,14 +68,14 @@ class Tangent(AbstractMethod):
         """An answer whenever the bound moves."""
         reduced, random = plan.structure, np.random.default_rng(self.seed)
         if reduced.log_constant == -math.inf:
-            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            yield impossible(reduced, repr(self), plan)
             return
         best = -math.inf
         leaders: list[Trial] = []  # the best trial so far steers where the next ones are clamped
         guide = beliefs(reduced) if has_zeros(reduced.model) else []
         for trial, width, attempt in self._trials(reduced, leaders, guide, random, plan.limits):
             if trial is None:
-                yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+                yield impossible(reduced, repr(self), plan)
                 return
             told = time.monotonic()
             for value, error in self._climb(trial, self._starting(trial, attempt, random)):

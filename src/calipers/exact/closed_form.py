@@ -204,19 +204,16 @@ def _kaufman(shape: tuple[int, int], x: float, y: float) -> tuple[float, float] 
     return value, ULP * (16.0 * n * (abs(x) + abs(y) + 2.0) + 8.0 * abs(value) + 64.0)
 
 
-def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | None) -> Callable[[], Any] | None:
-    """What writes a certificate: elimination for trees and rings, the formula for the others if the model is an Ising.
-
-    None where the checker has no formula: a factor graph that is a magnet only up to rounding, a frustrated torus.
-    """
-    if name in (_TREE, _RING):
+def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | None) -> Callable[[], Any]:
+    """What writes a certificate: the formula where the checker has it, elimination where it is affordable."""
+    if not isinstance(model, Ising) or name in (_TREE, _RING):
         return lambda: checkable(model)
-    if not isinstance(model, Ising):
-        return None
     if name == _COMPLETE:
-        return lambda: Formula("complete")
+        uniform = _uniform(model.couplings) and _uniform(model.fields)  # not only when multiplied by beta
+        return lambda: Formula("complete") if uniform and model.n > 1 else checkable(model)
     assert shape is not None
-    found = _axis_couplings(_Magnet(model.edges, model.couplings, model.fields), shape)
+    magnet = _Magnet(model.edges, model.couplings, model.fields)
+    found = None if model.beta == 0.0 or magnet.fields.any() else _axis_couplings(magnet, shape)
     if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
-        return None
+        return lambda: checkable(model)
     return lambda: Formula("torus", np.arange(model.n).reshape(shape))

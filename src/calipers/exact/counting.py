@@ -21,6 +21,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact import counting_kernels as kernels
 from calipers.exact.counting_kernels import Formula
+from calipers.exact.elimination import checkable
 from calipers.exact.feasible import encode
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
@@ -55,7 +56,8 @@ class ModelCounting(AbstractMethod):
             stats = {"decisions": counter.decisions, "cached": len(counter.cache)}
             if value > -math.inf:
                 error = counter.error + reduced.error + ULP * abs(value)
-        yield Answer(*exact_sides(value, error, repr(self)), value=value, result=Result.EXACT, stats=stats, plan=plan)
+        sides = exact_sides(value, error, repr(self), lambda: checkable(model))
+        yield Answer(*sides, value=value, result=Result.EXACT, stats=stats, plan=plan)
 
 
 def _flat(table: np.ndarray) -> bool:

@@ -23,9 +23,10 @@ from calipers.exact.bucket_tree import BucketTree
 from calipers.exact.feasible import has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import Order, best_order, order_cost
+from calipers.exact.probing import probed
 from calipers.exact.product import ProductRun
 from calipers.exact.slicing import Slices, Sum, choose, eliminate_slice, sampled_cells, slices
-from calipers.models.reduction import Reduced, as_reduced
+from calipers.models.reduction import Reduced, as_reduced, restrict
 
 SECONDS_PER_CELL = 2e-9  # measured on one 2026 core, items and page faults included; only plans depend on it
 SECONDS_PER_BYTE = 1e-9  # of the largest message: memory that the system has to hand over first
@@ -35,6 +36,7 @@ _FAR = 1000.0  # times the time left: what no better order brings near
 _WORTH_SLICING = 5e8  # joint entries from which slices are looked for that zeros make cheaper
 _CACHE = 6.4e7  # bytes of such a slice
 _CHECKED_LARGEST, _CHECKED_TOTAL = 22.0, 27.0  # log2 of entries that a checker goes through in some minutes
+_PROBED = 1.0  # seconds for states that failed literals exclude
 _HOPELESS = 2.0**50  # joint entries that no slicing makes affordable
 
 
@@ -66,7 +68,7 @@ class Elimination(AbstractMethod):
         """One exact answer; in slices, the lower bound so far after each of them, then the exact one."""
         reduced, tree, probes, sliced = plan.structure
         if reduced.log_constant == -math.inf:
-            yield _impossible(repr(self), plan)
+            yield impossible(reduced, repr(self), plan)
         elif sliced is not None:
             yield from self._sliced(reduced, tree, sliced, plan)
         else:
@@ -109,7 +111,7 @@ class Elimination(AbstractMethod):
     ) -> Answer:  # fmt: skip
         """The final answer, the constants added in; `floor` is a lower bound that is known already."""
         if value == -math.inf:
-            return _impossible(repr(self), plan)
+            return impossible(reduced, repr(self), plan)
         value += reduced.log_constant
         error += reduced.error + ULP * abs(value)
         lower, upper = exact_sides(value, error, repr(self), lambda: elimination_witness(reduced, tree))
@@ -174,10 +176,10 @@ def _plan_slices(
     return Plan(text, (reduced, tree, [], sliced), each.log2_size, cells, each.bytes, limits, seconds)
 
 
-def _impossible(method: str, plan: Plan) -> Answer:
-    """log Z = −∞: elimination or propagation has shown that every configuration has weight zero."""
-    lower, upper = exact_sides(-math.inf, 0.0, method)
-    return Answer(lower, upper, value=-math.inf, result=Result.EXACT, plan=plan)
+def impossible(model: AbstractDiscreteModel | Reduced, method: str, plan: Plan) -> Answer:
+    """log Z = −∞: some method has shown that every configuration has weight zero."""
+    sides = exact_sides(-math.inf, 0.0, method, lambda: checkable(model))
+    return Answer(*sides, value=-math.inf, result=Result.EXACT, plan=plan)
 
 
 def probe_scopes(reduced: Reduced) -> list[tuple[int, ...]]:
@@ -218,8 +220,17 @@ def elimination_witness(reduced: Reduced, tree: BucketTree) -> Decomposition:
 
 
 def checkable(model: AbstractDiscreteModel | Reduced) -> Decomposition | None:
-    """The witness of an exact value that another engine has computed, if a checker can repeat it by elimination."""
-    reduced = as_reduced(model)
+    """The witness of an exact value that another engine has computed, if a checker can repeat it by elimination.
+
+    A checker drops states by propagation and failed literals; a SAT solver's word it does not take, so the model is
+    reduced anew. Where propagation leaves nothing, that is the proof.
+    """
+    original = as_reduced(model).original
+    plain = restrict(original, None)
+    if plain.log_constant == -math.inf:
+        return Decomposition(tuple(np.arange(size) for size in original.sizes), ())
+    reduced = probed(plain, _PROBED, backbone=False)
+    reduced = plain if reduced.log_constant == -math.inf else reduced
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     order = best_order(sizes, scopes, seconds=1.0)
     if order.log2_largest > _CHECKED_LARGEST or order.log2_total > _CHECKED_TOTAL:

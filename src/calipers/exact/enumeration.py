@@ -16,6 +16,7 @@ within (f + 4)·B·u, the shift by the maximum adds (1 + log N)·u on average, e
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from numba import njit
 from calipers.core.answer import Answer, Belief, Grounds, Result, Side
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.exact.elimination import checkable
 from calipers.models.factor_graph import FactorGraph
 
 _CHUNK = 2**18  # configurations a kernel call: tens of milliseconds
@@ -61,10 +63,13 @@ class Enumeration(AbstractMethod):
         graph = model.factor_graph()
         value, error, marginals, beliefs = enumerate_all(graph)
         low, high = (value, value) if math.isinf(value) else (value - error, value + error)
-        belief = None if math.isinf(value) else Belief(marginals, beliefs, Grounds.EXACT)
+        belief, proof = (
+            None if math.isinf(value) else Belief(marginals, beliefs, Grounds.EXACT),
+            partial(checkable, graph),
+        )
         yield Answer(
-            lower=Side(low, Grounds.EXACT, method=repr(self)),
-            upper=Side(high, Grounds.EXACT, method=repr(self)),
+            lower=Side(low, Grounds.EXACT, method=repr(self), witness=proof),
+            upper=Side(high, Grounds.EXACT, method=repr(self), witness=proof),
             value=value,
             belief=belief,
             result=Result.EXACT,

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from calipers.core.answer import Answer, Belief, Grounds, Result, Side, exact_sides, outward
+from calipers.core.answer import Answer, Belief, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Tangent
+from calipers.exact.elimination import impossible
 from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced, as_reduced
 from calipers.variational.factor_fields import FactorProduct
@@ -75,7 +76,7 @@ class MeanField(AbstractMethod):
         """An answer whenever a start improves the bound, and while it climbs."""
         structure = plan.structure
         if isinstance(structure, Reduced) and structure.log_constant == -math.inf:
-            yield _impossible(self, plan)
+            yield impossible(model, repr(self), plan)
             return
         trial: Trial = IsingProduct(structure) if isinstance(structure, Ising) else FactorProduct(structure)
         random = np.random.default_rng(_seed(key))
@@ -83,7 +84,7 @@ class MeanField(AbstractMethod):
         for start in range(self.starts):
             if not trial.begin(start, random):
                 if start == 0:  # no configuration at all: the SAT solver has proved it
-                    yield _impossible(self, plan)
+                    yield impossible(model, repr(self), plan)
                     return
                 continue
             for sweeps in self._looks(trial):
@@ -108,11 +109,6 @@ class MeanField(AbstractMethod):
         lower = Side(outward(value, error, -1.0), Grounds.COMPUTED, method=repr(self), witness=witness)
         belief = trial.belief() if plan.limits.beliefs else None
         return Answer(lower=lower, value=value, belief=belief, stats=stats, plan=plan)
-
-
-def _impossible(method: AbstractMethod, plan: Plan) -> Answer:
-    """Every configuration has weight zero: log Z = −∞ exactly."""
-    return Answer(*exact_sides(-math.inf, 0.0, repr(method)), value=-math.inf, result=Result.EXACT, plan=plan)
 
 
 def _seed(key: Any) -> Any:
