@@ -80,7 +80,8 @@ class Coupler:
     def __init__(self, magnet: Ferromagnet, coupling: str = "auto", deadline: float = math.inf):
         self.magnet, self.coupling, self.deadline = magnet, coupling, deadline
         self.draws, self.sweeps = 0, 0
-        self._met: dict[tuple[bool, int], list[int]] = {}
+        self._met: dict[tuple[bool, int], list[int]] = {}  # sweeps until the states met, by coupling and scale
+        self._last = [_FIRST]
         n = magnet.n
         self._mark, self._queue, self._stamp = np.zeros(n, np.int64), np.zeros((2, n), np.int64), 0
 
@@ -91,7 +92,7 @@ class Coupler:
         """
         by_bonds = self._by_bonds(scale)
         known = self._met.setdefault((by_bonds, round(8.0 * math.log(max(scale, 1e-9)))), [])
-        first = max(known[-4:], default=_FIRST)  # of draws past: independent of this one's random numbers
+        first = max(known[-4:] or self._last)  # of draws past: independent of this one's random numbers
         lengths, seeds, spent = [max(first + first // 4, 1)], [streams(rng)], 0
         final = streams(rng)
         while True:
@@ -102,6 +103,7 @@ class Coupler:
             lengths.append(sum(lengths))
             seeds.append(streams(rng))
         known.append(met)
+        self._last = [met]
         self.draws, self.sweeps = self.draws + 1, self.sweeps + spent
         if not by_bonds:
             return top
