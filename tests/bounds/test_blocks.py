@@ -11,7 +11,7 @@ from tests.strategies import magnets
 import calipers as cal
 from calipers.bounds.blocks import Blocks
 from calipers.bounds.cover_blocks import blocks_of
-from calipers.bounds.gauge import ferromagnetic_signs, turned
+from calipers.models.gauge import ferromagnetic_signs, turned
 from calipers.bounds.region_bethe import bethe
 from calipers.bounds.structured_mean_field import gibbs
 from calipers.core.iterate import iterate, log_z

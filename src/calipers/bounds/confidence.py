@@ -4,8 +4,9 @@
                it exceeds 1/α with probability ≤ α, at any time (Ville);              upper side: −1 ≤ b < 0, 0 ≤ Y ≤ 1
     Bernstein  mean ± (√(2V L/n) + 7L / 3(n − 1)),   L = log(4/δ),   for n fixed beforehand
     Markov     P[Ẑ ≥ tZ] ≤ 1/t for an unbiased Ẑ ≥ 0; sharper for the r-th smallest of K independent ones
+    Poisson    ∫ Π_i P_a(N_i) / P_A(N_i) dΓ(a) is a test martingale if N_i ~ Poisson(A)
 
-**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems S2 and S3).
+**Proves** what it says for independent values, with no other assumption (docs/theorems.md, theorems S2, S3 and S7).
 **Cost** one pass, a few ns a bet and value; a confidence sequence may be read at any time and as often as one likes,
 for one δ. **Fails** to say much when the values' squared coefficient of variation is above n/13. **Source** Maurer &
 Pontil, *Empirical Bernstein bounds* (2009); Waudby-Smith & Ramdas, *Estimating means of bounded random variables by
@@ -13,10 +14,10 @@ betting* (2023); Gomes, Hoffmann, Sabharwal & Selman, *From sampling to model co
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv, gammaln
 
 from calipers.bounds.betting_kernels import enough, last_excluded, log_capital
 from calipers.exact.kernels import ULP
@@ -159,3 +160,53 @@ def _tuned(grid: np.ndarray, pilot: np.ndarray, target: int, needed: float) -> n
         best = float(abs(fine[np.argmax(edges) if grid[0] > 0 else np.argmin(edges)]))
     bets = np.copysign(best * 2.0 ** np.arange(-_NEAR, _NEAR + 1), grid[0])
     return np.maximum(bets, -1.0) if grid[0] < 0 else bets
+
+
+class PoissonSequence:
+    """An anytime-valid interval for the mean A of Poisson counts: both sides together fail with probability `delta`.
+
+    {A : rA − S log A ≤ c},   c = log 1/δ + log Γ(k) − k log b − log Γ(k + S) + (k + S) log(b + r)
+
+    after r counts that add up to S: the capital of a Gamma(k, b) mixture has not reached 1/δ.
+
+    **Arguments:** `guess`, where A may be, by counts that are not used again; `target`, how many counts are expected;
+    `trust`, how many counts the guess is worth.
+    """
+
+    def __init__(self, guess: float, target: float, trust: float, delta: float):
+        self.needed = math.log(1.0 / check_delta(delta))
+        self.rate = max(min(target / 12.0, trust), 1e-3)
+        self.shape = max(guess, 0.5) * self.rate
+        self.count, self.total = 0, 0
+        self.best = (0.0, math.inf)
+
+    def update(self, count: int, total: int) -> None:
+        """`count` further counts, which add up to `total`."""
+        self.count, self.total = self.count + count, self.total + total
+
+    def bounds(self) -> tuple[float, float]:
+        """The interval so far: the intersection of all that was read."""
+        if not self.count:
+            return self.best
+        r, s, k, b = self.count, self.total, self.shape, self.rate
+        terms = [self.needed, float(gammaln(k)), -k * math.log(b), -float(gammaln(k + s)), (k + s) * math.log(b + r)]
+        c = math.fsum(terms) + 1e-13 * math.fsum(map(abs, terms))
+
+        def outside(mean: float) -> bool:
+            return r * mean - (s * math.log(mean) if s else 0.0) > c
+
+        low, high = 0.0, max(2.0 * s / r, 1.0 / r)
+        while not outside(high):
+            high *= 2.0
+        if s:
+            low = _edge(outside, 0.0, s / r)
+        self.best = (max(self.best[0], low), min(self.best[1], _edge(outside, high, s / r)))
+        return self.best
+
+
+def _edge(outside: Callable[[float], bool], out: float, inside: float) -> float:
+    """Where `outside` ends between two points, by bisection, from outside."""
+    for _ in range(100):
+        middle = 0.5 * (out + inside)
+        out, inside = (middle, inside) if middle <= 0.0 or outside(middle) else (out, middle)
+    return out

@@ -19,7 +19,7 @@ from scipy.special import entr
 
 from calipers.bounds.blocks import Blocks, State, trials
 from calipers.bounds.cover_blocks import blocks_of, widest
-from calipers.bounds.gauge import ferromagnetic_signs, turned
+from calipers.models.gauge import ferromagnetic_signs, turned
 from calipers.bounds.region_witness import AGREE
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
