@@ -4,6 +4,7 @@ Statistical tests have fixed seeds. Energies of independent chains are counted o
 is many autocorrelation times, so that the χ² of the counts is what it says: the limit is passed once in 10⁶.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from scipy.stats import chi2
 
 import calipers as cal
-from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, replicas, tempering
+from calipers.exact.density_of_states import torus_density_of_states
+from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, packing, replicas, tempering
 from calipers.sampling.kernel import leaves, with_leaves
 from calipers.sampling.tempering import rejection, round_trips
 
@@ -38,8 +40,17 @@ CASES = [
     (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
     (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD),
 ]  # fmt: skip
-PROTOCOL = [*CASES, (cal.Multispin(), WIDE)]
+SLABS = [
+    (cal.Multispin(), model)
+    for model in (
+        WIDE, cal.Ising.square((4, 128), beta=0.4, coupling=-1.0), cal.Ising.cubic((4, 4, 128), beta=0.2),
+        cal.Ising.square((6, 128), coupling="pm1", beta=0.5, seed=4),
+        cal.Ising.cubic((4, 6, 128), coupling="pm1", beta=0.5, seed=5),
+    )
+]  # fmt: skip
+PROTOCOL = [*CASES, *SLABS]
 names = [f"{kernel!r}-{model.n}" for kernel, model in CASES]
+all_names = [f"{kernel!r}-{model.n}-{k}" for k, (kernel, model) in enumerate(PROTOCOL)]
 
 
 def begin(kernel, model, seed=1, chains=64, **options):
@@ -52,7 +63,7 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
 
 
-@pytest.mark.parametrize(("kernel", "model"), PROTOCOL, ids=[*names, "Multispin"])
+@pytest.mark.parametrize(("kernel", "model"), PROTOCOL, ids=all_names)
 def test_the_protocol(kernel, model, tmp_path):
     state = begin(kernel, model)
     before = [x.copy() for x in leaves(state)]
@@ -87,7 +98,7 @@ def test_the_protocol(kernel, model, tmp_path):
     assert eval(repr(kernel), vars(cal) | {type(kernel).__name__: type(kernel)}) == kernel
 
 
-@pytest.mark.parametrize(("kernel", "model"), PROTOCOL, ids=[*names, "Multispin"])
+@pytest.mark.parametrize(("kernel", "model"), PROTOCOL, ids=all_names)
 def test_a_meter_reads_what_is_there(kernel, model):
     state = begin(kernel, model)
     energy, magnetization = kernel.meter(model)(state)
@@ -156,22 +167,46 @@ def test_multispin_energies_are_kaufmans(beta):
     assert abs(z) < 5.4  # Student's t with 7 degrees of freedom: once in 10³
 
 
-def test_acceptance_of_multispin_is_what_it_should_be():
-    """The all-up lattice: exactly e^{−8K} of the black spins flip; binomial, 4.9σ."""
-    K = 0.2
-    model = cal.Ising.square((64, 128), beta=K)
-    black = (np.add.outer(np.arange(64), np.arange(128)) % 2 == 0).ravel()
-    kernel, flipped, tried = cal.Multispin(), 0, 0
-    for seed in range(60):
-        state, _ = kernel.step(kernel.init(model, seed=seed, chains=1, start=np.zeros(model.n, int)), 1)
-        flipped, tried = flipped + int(kernel.states(state)[0][black].sum()), tried + int(black.sum())
-    p = np.exp(-8 * K)
-    assert abs(flipped - tried * p) < 4.9 * np.sqrt(tried * p * (1 - p))
+@pytest.mark.parametrize(("kernel", "model"), SLABS, ids=range(len(SLABS)))
+def test_flips_of_the_first_colour_have_their_probabilities(kernel, model):
+    """From random spins: of the black spins with so many bonds broken the right part flips in a sweep; 4.9σ."""
+    state = kernel.init(model, seed=8, chains=64)
+    before, after = kernel.spins(state), kernel.spins(kernel.step(state, 1)[0])
+    black = (np.indices(model.lattice.shape).sum(0) % 2 == 0).ravel()
+    pull = np.zeros(before.shape)
+    for (i, j), coupling in zip(model.edges, model.couplings, strict=True):
+        pull[:, i] += coupling * before[:, j]
+        pull[:, j] += coupling * before[:, i]
+    cost = np.rint(2 * before * pull)[:, black]
+    flipped = (before != after)[:, black]
+    for d in np.unique(cost):
+        p, tried = min(1.0, np.exp(-model.beta * d)), (cost == d).sum()
+        assert abs(flipped[cost == d].sum() - tried * p) <= 4.9 * np.sqrt(tried * p * (1 - p))
+
+
+def test_energies_of_a_torus_have_their_distribution():
+    """Multispin against the exact density of states of the 4×128 torus: χ² of energies 60 sweeps apart."""
+    model = WIDE.tempered(0.75)
+    states = {e: g for e, g in torus_density_of_states((4, 128)).items() if g}
+    levels = np.array(sorted(states))
+    log = np.array([math.log(states[e]) for e in levels.tolist()]) - 0.3 * levels
+    p = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
+    kernel, counts = cal.Multispin(), np.zeros(len(levels))
+    state, meter = kernel.init(model, seed=2, chains=256), kernel.meter(model)
+    for t in range(21):
+        state, _ = kernel.step(state, 60)
+        if t:
+            np.add.at(counts, np.searchsorted(levels, np.rint(meter(state).energy).astype(int)), 1)
+    assert surprise(counts, p) > 1e-6
 
 
 def test_threads_change_nothing():
-    state = cal.Multispin().init(WIDE, seed=3, chains=3)
-    assert same(cal.Multispin().step(state, 9)[0], cal.Multispin(threads=2).step(state, 9)[0])
+    """Chains on threads; a lattice's bands on threads, also more of them than there are bands."""
+    for model, chains in ((WIDE, 3), (cal.Ising.square((512, 1024), beta=0.44), 1)):
+        state = cal.Multispin().init(model, seed=3, chains=chains)
+        one = cal.Multispin().step(state, 9)[0]
+        for threads in (2, 3, 7):
+            assert same(one, cal.Multispin(threads=threads).step(state, 9)[0])
     with pytest.raises(ValueError, match="threads"):
         cal.Multispin(threads=0)
 
@@ -186,15 +221,15 @@ def test_thresholds_add_up():
 
 
 def test_packing_goes_both_ways():
-    from calipers.sampling.multispin import pack, unpack
-
-    up = np.random.default_rng(0).random((2, 6, 256)) < 0.5
-    assert np.array_equal(unpack(*pack(up)), up)
+    for shape in ((6, 256), (4, 6, 128), (4, 4, 4, 128)):
+        for bits in (32, 64):
+            up = np.random.default_rng(0).random((2, *shape)) < 0.5
+            assert np.array_equal(packing.unpack(packing.pack(up, bits), shape), up)
 
 
 COMPILED: list[Any] = [
     local.metropolis, local.heat_bath, gibbs.gibbs, cluster_kernels.swendsen_wang, cluster_kernels.wolff,
-    replicas.replicas, tempering.exchange, multispin_kernels.sweep,
+    replicas.replicas, tempering.exchange, multispin_kernels.half_sweeps,
 ]  # fmt: skip
 
 
@@ -230,8 +265,10 @@ def test_starts():
     [
         (cal.Multispin(), SQUARE, "128"),
         (cal.Multispin(), FIELD, "periodic"),
-        (cal.Multispin(), WIDE.tempered(1e-6), "βJ"),
-        (cal.Multispin(), cal.Ising.square((4, 128), coupling=-1.0), "βJ"),
+        (cal.Multispin(), WIDE.tempered(1e-6), r"β\|J\|"),
+        (cal.Multispin(), cal.Ising.square((4, 128), coupling="gauss:1"), "one size"),
+        (cal.Multispin(), cal.Ising.hypercubic(4, 4, 4, 128), "2 and 3 dimensions"),
+        (cal.Multispin(), cal.Ising.square((5, 128)), "even"),
         (cal.Multispin(), cal.Ising.square((4, 128), field=0.1), "no field"),
         (cal.MultispinReplicas(), FIELD, "no field"),
         (cal.MultispinReplicas(), cal.Ising.complete(9), "more than 6"),

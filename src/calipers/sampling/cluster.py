@@ -11,17 +11,14 @@ frustrated: then clusters span the system above the interesting temperatures, an
 """
 
 import warnings
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.sampling import cluster_kernels as kernels
-from calipers.sampling.kernel import AbstractKernel, Info, Measured
-from calipers.sampling.local import local_state
-from calipers.sampling.measure import meter
+from calipers.sampling.local import AbstractSpins, local_state
 from calipers.sampling.neighbours import Neighbours
 
 
@@ -35,63 +32,42 @@ class ClusterState(NamedTuple):
     tie: np.ndarray
 
 
-class SwendsenWang(AbstractKernel):
+class SwendsenWang(AbstractSpins):
     """All clusters at once: a sweep divides the magnet into clusters and flips each with probability ½."""
 
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> ClusterState:  # fmt: skip
-        return _cluster_state(model, key, seed, chains, start)
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> ClusterState:
+        return _cluster_state(model, rng, chains, start)
 
-    def step(self, state: ClusterState, sweeps: int = 1) -> tuple[ClusterState, Info]:
-        return _step(kernels.swendsen_wang, state, sweeps)
-
-    def states(self, state: ClusterState) -> np.ndarray:
-        return (state.spins < 0).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[ClusterState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
+    def sweep(self, state: ClusterState, sweeps: int, moved: np.ndarray) -> None:
+        kernels.swendsen_wang(state.wiring, state.bond, state.tie, state.spins, state.streams, sweeps, moved)
 
 
-class Wolff(AbstractKernel):
+class Wolff(AbstractSpins):
     """One cluster at a time: a sweep is one cluster, whatever its size, so that the number of spins moved varies."""
 
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> ClusterState:  # fmt: skip
-        state = _cluster_state(model, key, seed, chains, start)
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> ClusterState:
+        state = _cluster_state(model, rng, chains, start)
         if not state.bond.any() and not state.tie.any():
             raise Refusal("without couplings and fields single clusters come back in two steps; use HeatBath()")
         return state
 
-    def step(self, state: ClusterState, sweeps: int = 1) -> tuple[ClusterState, Info]:
-        return _step(kernels.wolff, state, sweeps)
-
-    def states(self, state: ClusterState) -> np.ndarray:
-        return (state.spins < 0).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[ClusterState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
+    def sweep(self, state: ClusterState, sweeps: int, moved: np.ndarray) -> None:
+        kernels.wolff(state.wiring, state.bond, state.tie, state.spins, state.streams, sweeps, moved)
 
 
-def _cluster_state(model: AbstractDiscreteModel, key: Any, seed: Any, chains: int, start: Any) -> ClusterState:
-    local = local_state(model, "sequential", key, seed, chains, start)
+def _cluster_state(
+    model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+) -> ClusterState:
+    local = local_state(model, "sequential", rng, chains, start)
     wiring = local.wiring
     if kernels.frustrated(wiring.ptr, wiring.nbr, wiring.coupling, wiring.field):
         warnings.warn(
             "the magnet is frustrated: cluster updates stay correct, but clusters may span it; ParallelTempering() or "
             "HeatBath() may mix better",
-            stacklevel=3,
+            stacklevel=4,
         )
     return ClusterState(*local, -np.expm1(-2.0 * np.abs(wiring.coupling)), -np.expm1(-2.0 * np.abs(wiring.field)))
-
-
-def _step(update: Any, state: ClusterState, sweeps: int) -> tuple[ClusterState, Info]:
-    new = state._replace(spins=state.spins.copy(), streams=state.streams.copy())
-    moved = np.zeros(len(new.spins), np.int64)
-    update(new.wiring, new.bond, new.tie, new.spins, new.streams, sweeps, moved)
-    return new, Info(moved, sweeps * new.spins.shape[1])

@@ -9,8 +9,7 @@ one that a SAT solver finds): then `ergodic` is False, and its averages are thos
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,10 +21,9 @@ from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
 from calipers.sampling.annealed import compressed_tables
 from calipers.sampling.annealed_kernels import Tables, pulls
-from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
-from calipers.sampling.measure import meter
-from calipers.sampling.neighbours import check_order, visiting_order
-from calipers.sampling.streams import source, streams, uniform
+from calipers.sampling.kernel import AbstractOrdered, Info, first_states
+from calipers.sampling.neighbours import visiting_order
+from calipers.sampling.streams import streams, uniform
 
 
 class GibbsState(NamedTuple):
@@ -37,19 +35,13 @@ class GibbsState(NamedTuple):
     tables: Tables
 
 
-class Gibbs(AbstractKernel):
+class Gibbs(AbstractOrdered):
     """Gibbs sweeps over the variables of any discrete model; `order` as in `Metropolis`."""
 
-    order: str = "sequential"
-
-    def __check_init__(self) -> None:
-        check_order(self.order)
-
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> GibbsState:  # fmt: skip
-        graph, rng = model.factor_graph(), source(key, seed)
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> GibbsState:
+        graph = model.factor_graph()
         values = first_states(graph.domains, rng, chains, start)
         if not ergodic(graph):
             values = _feasible(graph, values, start is not None)
@@ -67,10 +59,6 @@ class Gibbs(AbstractKernel):
 
     def states(self, state: GibbsState) -> np.ndarray:
         return state.values.copy()
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[GibbsState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(state.values)
 
 
 def ergodic(model: AbstractDiscreteModel) -> bool:

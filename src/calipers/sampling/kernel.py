@@ -12,12 +12,16 @@ nothing about log Z.
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
+from calipers.sampling.measure import Measured
+from calipers.sampling.measure import meter as measure_of
+from calipers.sampling.neighbours import check_order
+from calipers.sampling.streams import source
 
 
 class Info(NamedTuple):
@@ -27,32 +31,34 @@ class Info(NamedTuple):
     tried: int
 
 
-class Measured(NamedTuple):
-    """Energy and Σ_i s_i of each chain, shape (chains,); the latter NaN where variables are no spins."""
-
-    energy: np.ndarray
-    magnetization: np.ndarray
-
-
 class AbstractKernel(eqx.Module):
     """A way to move configurations that leaves the model's distribution invariant."""
 
-    @abc.abstractmethod
+    fewest: ClassVar[int] = 1  # chains come in multiples of it
+
     def init(
         self,
         model: AbstractDiscreteModel,
         *,
         key: Any = None,
         seed: int | None = None,
-        chains: int = 4,
+        chains: int | None = None,
         start: np.ndarray | None = None,
     ) -> Any:
-        """The state of `chains` chains before the first step.
+        """The state of chains before the first step.
 
-        **Arguments:** `key` or `seed`, exactly one; `start`, states (n,) or (chains, n) to begin from, else random.
+        **Arguments:** `key` or `seed`, exactly one; `chains`, 4 unless told otherwise, or as few as the kernel takes;
+        `start`, states (n,) or (chains, n) to begin from, else random.
 
         **Raises:** `Refusal` when the kernel cannot sample this model; `ValueError` for a start that is not one.
         """
+        return self.begin(model, source(key, seed), max(4, self.fewest) if chains is None else chains, start)
+
+    @abc.abstractmethod
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> Any:
+        """The state before the first step, given what all streams are seeded from."""
 
     @abc.abstractmethod
     def step(self, state: Any, sweeps: int = 1) -> tuple[Any, Info]:
@@ -72,6 +78,26 @@ class AbstractKernel(eqx.Module):
         if states.max(initial=0) > 1:
             raise ValueError("these variables have more than two states; `states` gives them")
         return (1 - 2 * states).astype(np.int8)
+
+
+class AbstractPlain(AbstractKernel):
+    """A kernel that is measured by its configurations."""
+
+    def meter(self, model: AbstractDiscreteModel) -> Callable[[Any], Measured]:
+        measure = measure_of(model)
+        return lambda state: measure(self.states(state))
+
+
+class AbstractOrdered(AbstractPlain):
+    """A kernel that visits one variable after another.
+
+    **Arguments:** `order`, "sequential", "coloured" (one colour of a graph colouring after another) or "random".
+    """
+
+    order: str = "sequential"
+
+    def __check_init__(self) -> None:
+        check_order(self.order)
 
 
 def leaves(state: Any) -> list[np.ndarray]:

@@ -10,18 +10,17 @@ Heat bath is, in any order, since nothing has probability 0 or 1. **Cost** about
 Glauber (1963); Creutz, Jacobs & Rebbi (1979).
 """
 
+import abc
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
-from calipers.sampling.measure import meter
-from calipers.sampling.neighbours import Neighbours, check_order, neighbours
-from calipers.sampling.streams import source, streams, uniform
+from calipers.sampling.kernel import AbstractOrdered, AbstractPlain, Info, first_states
+from calipers.sampling.neighbours import Neighbours, neighbours
+from calipers.sampling.streams import streams, uniform
 
 
 class LocalState(NamedTuple):
@@ -32,73 +31,56 @@ class LocalState(NamedTuple):
     wiring: Neighbours
 
 
-class Metropolis(AbstractKernel):
+class AbstractSpins(AbstractPlain):
+    """A kernel whose state holds `spins` (chains, n) and `streams`, both moved in place by `sweep`."""
+
+    @abc.abstractmethod
+    def sweep(self, state: Any, sweeps: int, moved: np.ndarray) -> None:
+        """Moves a state in place; `moved` (chains,) counts the spins that were."""
+
+    def step(self, state: Any, sweeps: int = 1) -> tuple[Any, Info]:
+        new = state._replace(spins=state.spins.copy(), streams=state.streams.copy())
+        moved = np.zeros(len(new.spins), np.int64)
+        self.sweep(new, sweeps, moved)
+        return new, Info(moved, sweeps * new.spins.shape[1])
+
+    def states(self, state: Any) -> np.ndarray:
+        return (state.spins < 0).astype(np.int8)
+
+
+class AbstractLocal(AbstractSpins, AbstractOrdered):
+    """A magnet's spins, one after another."""
+
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> LocalState:
+        return local_state(model, self.order, rng, chains, start)
+
+
+class Metropolis(AbstractLocal):
     """Metropolis updates of a magnet's spins, one after another.
 
     **Arguments:** `order`, "sequential", "coloured" (one colour of a graph colouring after another) or "random".
     """
 
-    order: str = "sequential"
-
-    def __check_init__(self) -> None:
-        check_order(self.order)
-
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> LocalState:  # fmt: skip
-        return local_state(model, self.order, key, seed, chains, start)
-
-    def step(self, state: LocalState, sweeps: int = 1) -> tuple[LocalState, Info]:
-        return _step(metropolis, state, sweeps)
-
-    def states(self, state: LocalState) -> np.ndarray:
-        return (state.spins < 0).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[LocalState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
+    def sweep(self, state: LocalState, sweeps: int, moved: np.ndarray) -> None:
+        metropolis(state.wiring, state.spins, state.streams, sweeps, moved)
 
 
-class HeatBath(AbstractKernel):
+class HeatBath(AbstractLocal):
     """Heat-bath (Glauber) updates of a magnet's spins; `order` as in `Metropolis`."""
 
-    order: str = "sequential"
-
-    def __check_init__(self) -> None:
-        check_order(self.order)
-
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> LocalState:  # fmt: skip
-        return local_state(model, self.order, key, seed, chains, start)
-
-    def step(self, state: LocalState, sweeps: int = 1) -> tuple[LocalState, Info]:
-        return _step(heat_bath, state, sweeps)
-
-    def states(self, state: LocalState) -> np.ndarray:
-        return (state.spins < 0).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[LocalState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
+    def sweep(self, state: LocalState, sweeps: int, moved: np.ndarray) -> None:
+        heat_bath(state.wiring, state.spins, state.streams, sweeps, moved)
 
 
 def local_state(
-    model: AbstractDiscreteModel, order: str, key: Any, seed: int | None, chains: int, start: np.ndarray | None
+    model: AbstractDiscreteModel, order: str, rng: np.random.Generator, chains: int, start: np.ndarray | None
 ) -> LocalState:
     """Chains of spins, random unless told otherwise."""
-    wiring, rng = neighbours(model, order), source(key, seed)
+    wiring = neighbours(model, order)
     states = first_states(np.asarray(model.domains), rng, chains, start)
     return LocalState((1 - 2 * states).astype(np.int8), streams(rng, chains), wiring)
-
-
-def _step(update: Any, state: LocalState, sweeps: int) -> tuple[LocalState, Info]:
-    new = state._replace(spins=state.spins.copy(), streams=state.streams.copy())
-    moved = np.zeros(len(new.spins), np.int64)
-    update(new.wiring, new.spins, new.streams, sweeps, moved)
-    return new, Info(moved, sweeps * new.spins.shape[1])
 
 
 @njit(cache=True, nogil=True, inline="always")

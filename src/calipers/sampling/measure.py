@@ -4,7 +4,7 @@ The energy is a magnet's E(s), offset included; of any other model it is −log(
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,7 +14,13 @@ from calipers.exact.thermodynamics import energy_statistic
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
 from calipers.models.tempered import Tempered
-from calipers.sampling.kernel import Measured
+
+
+class Measured(NamedTuple):
+    """Energy and Σ_i s_i of each chain, shape (chains,); the latter NaN where variables are no spins."""
+
+    energy: np.ndarray
+    magnetization: np.ndarray
 
 
 def inverse_temperature(model: Any) -> float:

@@ -1,133 +1,183 @@
-"""Numba kernels of multispin coding: 64 spins of a square lattice in a word, Metropolis by Boolean algebra.
+"""Numba kernels of multispin coding: 64 spins of a lattice in a word, Metropolis by Boolean algebra.
 
-A flip of a spin that agrees with 3 (4) of its neighbours is accepted with probability e^{-4K} (e^{-8K}), otherwise
-always. Both are decided by one uniform number a spin, u < t, compared bit by bit from the lowest: with t's bit as a
+A flip of a spin of which k more bonds hold than are broken is accepted with probability e^{−2Kk}, and always if k ≤ 0.
+One uniform number a spin, u, serves all thresholds t: u < t is decided bit by bit from the lowest. With t's bit as a
 word m of all ones or zeros and a word q of random bits, the running result is majority(x, q, m). Sixteen random bits
 are compared; a tie in all sixteen, one in 65536, goes by a coin with the probability that the remaining bits of t ask
-for, tossed once a row, so that every acceptance probability is right to 2⁻⁴⁸.
+for, tossed once a run of words, so that every acceptance probability is right to 2⁻⁴⁸.
+
+The arrays are those of `packing.py`, rows of words (R, W + 2) with the last word before the first and the first after
+the last. A lattice's rows are divided into bands, each with streams of its own, whatever the number of threads.
 """
 
 import numpy as np
 from numba import njit
 
+from calipers.sampling.streams import advance, uniform
+from calipers.sampling.teams import has_done, others_have, tell
+
 PLANES = 16
-_C17, _C45, _C19, _ONE, _C63, _C11 = (np.uint64(x) for x in (17, 45, 19, 1, 63, 11))
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+RUN = 512  # words that are updated together
+_ONE, _C63 = np.uint64(1), np.uint64(63)
+_ALL, _ZERO = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
 
 
 def threshold(p: float) -> tuple[tuple[np.uint64, ...], float]:
     """The sixteen leading bits of a probability as words, lowest first, and the probability that settles a tie."""
     bits, rest = divmod(p * 2.0**PLANES, 1.0)
-    return tuple(_ALL if (int(bits) >> k) & 1 else np.uint64(0) for k in range(PLANES)), rest
+    return tuple(_ALL if (int(bits) >> k) & 1 else _ZERO for k in range(PLANES)), rest
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _plane(state, m3, m4):
-    """One more random bit in every lane (xoshiro256+); x, y: is the number so far below the threshold's?"""
+def _plane2(state, ma, mb):
+    """One more random bit in every lane; x, y: is the number so far below the threshold's?"""
     a, b, c, d, x, y = state
-    q = a + d
-    t = b << _C17
-    c ^= a
-    d ^= b
-    b ^= c
-    a ^= d
-    c ^= t
-    d = (d << _C45) | (d >> _C19)
-    return a, b, c, d, (x & q) | (m3 & (x | q)), (y & q) | (m4 & (y | q))
+    q, a, b, c, d = advance(a, b, c, d)
+    return a, b, c, d, (x & q) | (ma & (x | q)), (y & q) | (mb & (y | q))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _plane3(state, ma, mb, mc):
+    """The same with three thresholds."""
+    a, b, c, d, x, y, z = state
+    q, a, b, c, d = advance(a, b, c, d)
+    return a, b, c, d, (x & q) | (ma & (x | q)), (y & q) | (mb & (y | q)), (z & q) | (mc & (z | q))
 
 
 @njit(cache=True, nogil=True)
-def _shifted(other, i, left, out):
-    """Row i's neighbours on the far side: one spin further to the left or to the right, periodic."""
-    row, width = other[i], other.shape[1]
-    if left:
-        for w in range(1, width):
-            out[w] = (row[w] << _ONE) | (row[w - 1] >> _C63)
-        out[0] = (row[0] << _ONE) | (row[width - 1] >> _C63)
-    else:
-        for w in range(width - 1):
-            out[w] = (row[w] >> _ONE) | (row[w + 1] << _C63)
-        out[width - 1] = (row[width - 1] >> _ONE) | (row[0] << _C63)
-
-
-@njit(cache=True, nogil=True)
-def wrap(half):
-    """Copies the first and last rows of a sublattice into the rows beyond the edge."""
-    half[0] = half[-2]
-    half[-1] = half[1]
-
-
-@njit(cache=True, nogil=True)
-def _update(me, near, far, up, down, m3, m4, tie3, tie4, s0, s1, s2, s3):
-    """Updates a run of words of one colour, given those of the four neighbours of each spin."""
+def _update4(me, n1, n2, n3, n4, g1, g2, g3, g4, m, tie, s0, s1, s2, s3):
+    """Updates a run of words, given those of the four neighbours of each spin and the signs of the bonds."""
+    ma, mb, tie_a, tie_b = m[0], m[1], tie[0], tie[1]
     for w in range(len(me)):
-        z = (s0[w], s1[w], s2[w], s3[w], tie3, tie4)
-        z = _plane(z, m3[0], m4[0])
-        z = _plane(z, m3[1], m4[1])
-        z = _plane(z, m3[2], m4[2])
-        z = _plane(z, m3[3], m4[3])
-        z = _plane(z, m3[4], m4[4])
-        z = _plane(z, m3[5], m4[5])
-        z = _plane(z, m3[6], m4[6])
-        z = _plane(z, m3[7], m4[7])
-        z = _plane(z, m3[8], m4[8])
-        z = _plane(z, m3[9], m4[9])
-        z = _plane(z, m3[10], m4[10])
-        z = _plane(z, m3[11], m4[11])
-        z = _plane(z, m3[12], m4[12])
-        z = _plane(z, m3[13], m4[13])
-        z = _plane(z, m3[14], m4[14])
-        z = _plane(z, m3[15], m4[15])
+        z = (s0[w], s1[w], s2[w], s3[w], tie_a, tie_b)
+        z = _plane2(z, ma[0], mb[0])
+        z = _plane2(z, ma[1], mb[1])
+        z = _plane2(z, ma[2], mb[2])
+        z = _plane2(z, ma[3], mb[3])
+        z = _plane2(z, ma[4], mb[4])
+        z = _plane2(z, ma[5], mb[5])
+        z = _plane2(z, ma[6], mb[6])
+        z = _plane2(z, ma[7], mb[7])
+        z = _plane2(z, ma[8], mb[8])
+        z = _plane2(z, ma[9], mb[9])
+        z = _plane2(z, ma[10], mb[10])
+        z = _plane2(z, ma[11], mb[11])
+        z = _plane2(z, ma[12], mb[12])
+        z = _plane2(z, ma[13], mb[13])
+        z = _plane2(z, ma[14], mb[14])
+        z = _plane2(z, ma[15], mb[15])
         s0[w], s1[w], s2[w], s3[w], x, y = z
-        m = me[w]
-        n1, n2, n3, n4 = m ^ near[w], m ^ far[w], m ^ up[w], m ^ down[w]
-        any12, both12, any34, both34 = n1 | n2, n1 & n2, n3 | n4, n3 & n4
-        free = both12 | both34 | (any12 & any34)  # two or more disagree: a flip costs nothing
-        me[w] = m ^ (free | ((any12 | any34) & x) | y)
+        i = me[w]
+        a, b, c, d = i ^ n1[w] ^ g1[w], i ^ n2[w] ^ g2[w], i ^ n3[w] ^ g3[w], i ^ n4[w] ^ g4[w]
+        any12, both12, any34, both34 = a | b, a & b, c | d, c & d
+        free = both12 | both34 | (any12 & any34)  # two or more are broken: a flip costs nothing
+        me[w] = i ^ (free | ((any12 | any34) & x) | y)
 
 
 @njit(cache=True, nogil=True)
-def sweep(black, white, m3, rest3, m4, rest4, sweeps, lanes, coin):
-    """Metropolis sweeps over a periodic square lattice of spins that want to agree.
+def _update6(me, n1, n2, n3, n4, n5, n6, g1, g2, g3, g4, g5, g6, m, tie, s0, s1, s2, s3):
+    """The same with six neighbours."""
+    ma, mb, mc, tie_a, tie_b, tie_c = m[0], m[1], m[2], tie[0], tie[1], tie[2]
+    for w in range(len(me)):
+        z = (s0[w], s1[w], s2[w], s3[w], tie_a, tie_b, tie_c)
+        z = _plane3(z, ma[0], mb[0], mc[0])
+        z = _plane3(z, ma[1], mb[1], mc[1])
+        z = _plane3(z, ma[2], mb[2], mc[2])
+        z = _plane3(z, ma[3], mb[3], mc[3])
+        z = _plane3(z, ma[4], mb[4], mc[4])
+        z = _plane3(z, ma[5], mb[5], mc[5])
+        z = _plane3(z, ma[6], mb[6], mc[6])
+        z = _plane3(z, ma[7], mb[7], mc[7])
+        z = _plane3(z, ma[8], mb[8], mc[8])
+        z = _plane3(z, ma[9], mb[9], mc[9])
+        z = _plane3(z, ma[10], mb[10], mc[10])
+        z = _plane3(z, ma[11], mb[11], mc[11])
+        z = _plane3(z, ma[12], mb[12], mc[12])
+        z = _plane3(z, ma[13], mb[13], mc[13])
+        z = _plane3(z, ma[14], mb[14], mc[14])
+        z = _plane3(z, ma[15], mb[15], mc[15])
+        s0[w], s1[w], s2[w], s3[w], x, y, v = z
+        i = me[w]
+        a, b, c = i ^ n1[w] ^ g1[w], i ^ n2[w] ^ g2[w], i ^ n3[w] ^ g3[w]
+        d, e, f = i ^ n4[w] ^ g4[w], i ^ n5[w] ^ g5[w], i ^ n6[w] ^ g6[w]
+        p1, p2, r1, r2 = a ^ b, d ^ e, (a & b) | (c & (a ^ b)), (d & e) | (f & (d ^ e))
+        b0, carry = p1 ^ c ^ p2 ^ f, (p1 ^ c) & (p2 ^ f)
+        b1, b2 = r1 ^ r2 ^ carry, (r1 & r2) | (carry & (r1 ^ r2))
+        two = b1 | b2  # two or more are broken
+        me[w] = i ^ (b2 | (b1 & b0) | (two & x) | ((two | b0) & y) | v)
 
-    **Arguments:** `black`, `white`, words (L + 2, W): sites with i + j even and odd; bit b of word w of row i + 1 is
-    site number 64 w + b among its colour in row i; the outer rows repeat the opposite ones. `m3`, `rest3`, `m4`,
-    `rest4`: `threshold` of e^{-4K} and e^{-8K}. `lanes` (4, B), random streams, B a multiple of W; `coin` (4,).
-    """
-    rows, width = black.shape[0] - 2, black.shape[1]
-    together = lanes.shape[1] // width
-    far = np.empty((together, width), np.uint64)
-    for _ in range(sweeps):
-        for colour in range(2):
-            mine, other = (black, white) if colour == 0 else (white, black)
-            flat, near = mine.reshape(-1), other.reshape(-1)
-            for first in range(1, rows + 1, together):
-                count = min(together, rows + 1 - first)
-                for r in range(count):
-                    _shifted(other, first + r, (first + r - 1) % 2 == colour, far[r])
-                u = _uniform(coin)
-                tie3 = _ALL if u < rest3 else np.uint64(0)
-                tie4 = _ALL if u < rest4 else np.uint64(0)
-                at, end = first * width, (first + count) * width
-                _update(
-                    flat[at:end], near[at:end], far.reshape(-1), near[at - width : end - width],
-                    near[at + width : end + width], m3, m4, tie3, tie4, lanes[0], lanes[1], lanes[2], lanes[3],
+
+@njit(cache=True, nogil=True, inline="always")
+def _turned(row, turn, room):
+    """A row, or a copy of it whose bits are turned by a place: +1 to the right, −1 to the left."""
+    if turn == 0:
+        return row
+    if turn > 0:
+        for w in range(len(row)):
+            room[w] = (row[w] >> _ONE) | (row[w] << _C63)
+    else:
+        for w in range(len(row)):
+            room[w] = (row[w] << _ONE) | (row[w] >> _C63)
+    return room[: len(row)]
+
+
+@njit(cache=True, nogil=True)
+def _half_sweep(mine, other, colour, first, last, near, turn, odd, sign, m, rest, lanes, coin, room):
+    """Updates rows first … last−1 of one colour; arguments as `half_sweeps`, of this colour and band."""
+    width, sides, glass = mine.shape[1] - 2, near.shape[1], sign.shape[2] > 1
+    for r in range(first, last):
+        shift = 2 * ((odd[r] + colour) % 2)
+        k = r if glass else 0
+        for at in range(0, width, RUN):
+            count = min(RUN, width - at)
+            s, e = at + 1, at + 1 + count
+            g, f = (at, at + count) if glass else (0, count)
+            u = uniform(coin)
+            up = _turned(other[near[r, 0], s:e], turn[r, 0], room[0])
+            down = _turned(other[near[r, 1], s:e], turn[r, 1], room[1])
+            if sides == 2:
+                tie = (_ALL if u < rest[0] else _ZERO, _ALL if u < rest[1] else _ZERO)
+                _update4(
+                    mine[r, s:e], other[r, s:e], other[r, at + shift : at + shift + count], up, down,
+                    sign[colour, 0, k, g:f], sign[colour, 1, k, g:f], sign[colour, 2, k, g:f], sign[colour, 3, k, g:f],
+                    (m[0], m[1]), tie, lanes[0], lanes[1], lanes[2], lanes[3],
                 )  # fmt: skip
-            wrap(mine)
+            else:
+                tie3 = (
+                    _ALL if u < rest[0] else _ZERO, _ALL if u < rest[1] else _ZERO, _ALL if u < rest[2] else _ZERO,
+                )  # fmt: skip
+                _update6(
+                    mine[r, s:e], other[r, s:e], other[r, at + shift : at + shift + count], up, down,
+                    other[near[r, 2], s:e], other[near[r, 3], s:e], sign[colour, 0, k, g:f], sign[colour, 1, k, g:f],
+                    sign[colour, 2, k, g:f], sign[colour, 3, k, g:f], sign[colour, 4, k, g:f], sign[colour, 5, k, g:f],
+                    m, tie3, lanes[0], lanes[1], lanes[2], lanes[3],
+                )  # fmt: skip
+        mine[r, 0], mine[r, width + 1] = mine[r, width], mine[r, 1]
 
 
 @njit(cache=True, nogil=True)
-def _uniform(s):
-    """The next number in [0, 1) of a xoshiro256+ stream of its own."""
-    q = s[0] + s[3]
-    t = s[1] << _C17
-    s[2] ^= s[0]
-    s[3] ^= s[1]
-    s[1] ^= s[2]
-    s[0] ^= s[3]
-    s[2] ^= t
-    s[3] = (s[3] << _C45) | (s[3] >> _C19)
-    return (q >> _C11) * 2.0**-53
+def half_sweeps(words, near, turn, odd, sign, m, rest, lanes, coin, bands, me, done, until):
+    """Half sweeps of one member of a team over its part of the bands, until `until` are done or others lag behind.
+
+    **Arguments:** `words` (2, R, W + 2) by colour; `near`, `turn` (R, 2d − 2), the rows that hold neighbours, and by
+    how much their bits turn; `odd` (R,); `sign` (2, 2d, R or 1, W or RUN); `m`, `rest`, three thresholds; `lanes`
+    (bands, 4, RUN or W), `coin` (bands, 4); `bands` (B + 1,), where they begin; `me`, `done`, as `teams.py`.
+
+    **Returns:** the half sweeps done.
+    """
+    team, parts = len(done), len(bands) - 1
+    room = np.empty((2, RUN), np.uint64)
+    at = has_done(done, me)
+    while at < until and others_have(done, me, at):
+        colour = at % 2
+        for b in range(me * parts // team, (me + 1) * parts // team):
+            _half_sweep(
+                words[colour], words[1 - colour], colour, bands[b], bands[b + 1], near, turn, odd, sign, m, rest,
+                lanes[b], coin[b], room,
+            )  # fmt: skip
+        at += 1
+        tell(done, me, at)
+    return at
 
 
 @njit(cache=True, nogil=True)
@@ -140,16 +190,23 @@ def _ones(x):
 
 
 @njit(cache=True, nogil=True)
-def totals(black, white):
-    """(Σ s_i, Σ_edges s_i s_j): every edge once, from its black end."""
-    rows, width = black.shape[0] - 2, black.shape[1]
-    far = np.empty(width, np.uint64)
-    up_spins, unlike = 0, 0
-    for i in range(1, rows + 1):
-        _shifted(white, i, (i - 1) % 2 == 0, far)
+def totals(words, near, turn, odd, sign):
+    """(Σ s_i, Σ_edges ±s_i s_j): every edge once, from its black end."""
+    rows, width, sides, glass = words.shape[1], words.shape[2] - 2, near.shape[1], sign.shape[2] > 1
+    up, broken = 0, 0
+    for r in range(rows):
         for w in range(width):
-            m, n = black[i, w], white[i, w]
-            up_spins += _ones(m) + _ones(n)
-            unlike += _ones(m ^ n) + _ones(m ^ far[w]) + _ones(m ^ white[i - 1, w]) + _ones(m ^ white[i + 1, w])
-    sites = 2 * 64 * rows * width
-    return 2 * up_spins - sites, 2 * sites - 2 * unlike
+            m, n, g = words[0, r, w + 1], words[1, r, w + 1], w if glass else w % RUN
+            s = r if glass else 0
+            up += _ones(m) + _ones(n)
+            broken += _ones(m ^ n ^ sign[0, 0, s, g])
+            broken += _ones(m ^ words[1, r, w + 2 * (odd[r] % 2)] ^ sign[0, 1, s, g])
+            for k in range(sides):
+                x = words[1, near[r, k], w + 1]
+                if turn[r, k] > 0:
+                    x = (x >> _ONE) | (x << _C63)
+                elif turn[r, k] < 0:
+                    x = (x << _ONE) | (x >> _C63)
+                broken += _ones(m ^ x ^ sign[0, k + 2, s, g])
+    sites = 128 * rows * width
+    return 2 * up - sites, (sides + 2) // 2 * sites - 2 * broken

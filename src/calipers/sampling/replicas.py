@@ -10,8 +10,7 @@ fields and couplings of different size. **Source** Bhanot, Duke & Salvador (1986
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,15 +18,14 @@ from numba import njit
 from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.transfer_matrix import as_magnet
-from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
-from calipers.sampling.measure import meter
+from calipers.sampling.kernel import AbstractPlain, Info, first_states
 from calipers.sampling.multispin_kernels import PLANES, threshold
 from calipers.sampling.neighbours import neighbours
-from calipers.sampling.streams import source, streams, uniform
+from calipers.sampling.streams import advance, streams, uniform
 
 MOST_DEGREE = 6
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_C17, _C19, _C45, _ZERO = (np.uint64(k) for k in (17, 19, 45, 0))
+_ZERO = np.uint64(0)
 
 
 class ReplicaState(NamedTuple):
@@ -43,14 +41,15 @@ class ReplicaState(NamedTuple):
     rest: np.ndarray  # (7, 4)
 
 
-class MultispinReplicas(AbstractKernel):
+class MultispinReplicas(AbstractPlain):
     """Bit-packed Metropolis of many independent replicas: `chains` must be a multiple of 64."""
 
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 64,
-        start: np.ndarray | None = None,
-    ) -> ReplicaState:  # fmt: skip
-        magnet, rng = as_magnet(model), source(key, seed)
+    fewest: ClassVar[int] = 64
+
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> ReplicaState:
+        magnet = as_magnet(model)
         size = np.abs(magnet.couplings)
         wiring = neighbours(magnet)
         if magnet.fields.any() or (len(size) and (np.ptp(size) or size[0] == 0)):
@@ -75,10 +74,6 @@ class MultispinReplicas(AbstractKernel):
     def states(self, state: ReplicaState) -> np.ndarray:
         up = np.unpackbits(state.words.astype("<u8").view(np.uint8), axis=1, bitorder="little")
         return (1 - up.T).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[ReplicaState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
 
 
 def _pack(up: np.ndarray) -> np.ndarray:
@@ -139,13 +134,7 @@ def replicas(words, lanes, coin, ptr, nbr, anti, bits, rest, sweeps):
                     below |= z3
                 s0, s1, s2, s3 = lanes[0, w], lanes[1, w], lanes[2, w], lanes[3, w]
                 for k in range(PLANES):
-                    q, t = s0 + s3, s1 << _C17
-                    s2 ^= s0
-                    s3 ^= s1
-                    s1 ^= s2
-                    s0 ^= s3
-                    s2 ^= t
-                    s3 = (s3 << _C45) | (s3 >> _C19)
+                    q, s0, s1, s2, s3 = advance(s0, s1, s2, s3)
                     bound = (z0 & m[0, k]) | (z1 & m[1, k]) | (z2 & m[2, k]) | (z3 & m[3, k])
                     below = (below & ~q) | (bound & (below | ~q))
                 lanes[0, w], lanes[1, w], lanes[2, w], lanes[3, w] = s0, s1, s2, s3

@@ -27,14 +27,20 @@ def streams(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def advance(s0, s1, s2, s3):
+    """The next 64 random bits of a stream, and the words after it."""
+    q, t = s0 + s3, s1 << _C17
+    s2 ^= s0
+    s3 ^= s1
+    s1 ^= s2
+    s0 ^= s3
+    s2 ^= t
+    s3 = (s3 << _C45) | (s3 >> _C19)
+    return q, s0, s1, s2, s3
+
+
+@njit(cache=True, nogil=True, inline="always")
 def uniform(s):
     """The next number in [0, 1), a multiple of 2⁻⁵³, of a stream s (4,), which moves on."""
-    q = s[0] + s[3]
-    t = s[1] << _C17
-    s[2] ^= s[0]
-    s[3] ^= s[1]
-    s[1] ^= s[2]
-    s[0] ^= s[3]
-    s[2] ^= t
-    s[3] = (s[3] << _C45) | (s[3] >> _C19)
+    q, s[0], s[1], s[2], s[3] = advance(s[0], s[1], s[2], s[3])
     return np.float64(q >> _C11) * 1.1102230246251565e-16

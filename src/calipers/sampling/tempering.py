@@ -10,18 +10,16 @@ where a transition of first order separates the ends. **Source** Hukushima & Nem
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
+from calipers.sampling.kernel import AbstractPlain, Info, first_states
 from calipers.sampling.local import heat_bath
-from calipers.sampling.measure import meter
 from calipers.sampling.neighbours import Neighbours, neighbours
-from calipers.sampling.streams import source, streams, uniform
+from calipers.sampling.streams import streams, uniform
 
 _ROUNDS = 5
 
@@ -45,7 +43,7 @@ class TemperingState(NamedTuple):
     wiring: Neighbours
 
 
-class ParallelTempering(AbstractKernel):
+class ParallelTempering(AbstractPlain):
     """Parallel tempering of a magnet by heat bath.
 
     **Arguments:** `replicas` ≥ 2 on the ladder; `hottest`, the smallest λ, in (0, 1): temperature T/λ; `adapt`, sweeps
@@ -60,11 +58,10 @@ class ParallelTempering(AbstractKernel):
         if self.replicas < 2 or self.adapt < 0 or not 0 < self.hottest < 1:
             raise ValueError("ParallelTempering needs replicas ≥ 2, adapt ≥ 0 and hottest between 0 and 1")
 
-    def init(
-        self, model: AbstractDiscreteModel, *, key: Any = None, seed: int | None = None, chains: int = 4,
-        start: np.ndarray | None = None,
-    ) -> TemperingState:  # fmt: skip
-        wiring, rng, R = neighbours(model), source(key, seed), self.replicas
+    def begin(
+        self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
+    ) -> TemperingState:
+        wiring, R = neighbours(model), self.replicas
         states = first_states(np.asarray(model.domains), rng, chains, start)
         if start is None:
             states = np.concatenate([states, rng.integers(0, 2, (chains * (R - 1), model.n), dtype=np.int32)])
@@ -97,10 +94,6 @@ class ParallelTempering(AbstractKernel):
 
     def states(self, state: TemperingState) -> np.ndarray:
         return (state.spins[:, -1] < 0).astype(np.int8)
-
-    def meter(self, model: AbstractDiscreteModel) -> Callable[[TemperingState], Measured]:
-        measure = meter(model)
-        return lambda state: measure(self.states(state))
 
 
 def rejection(state: TemperingState) -> np.ndarray:
