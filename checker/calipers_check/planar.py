@@ -114,7 +114,9 @@ class Planar:
         for flips, weight in self._terms(drawing, across):
             signs = [-sign if e in flips else sign for e, sign in enumerate(drawing.signs)]
             signed = [x * sign for x, sign in zip(long, signs, strict=True)]
-            total += weight * np.prod(signs, dtype=np.int64).item() * tree_pfaffian(self.order, faces, drawing.face, signed)
+            total += (
+                weight * np.prod(signs, dtype=np.int64).item() * tree_pfaffian(self.order, faces, drawing.face, signed)
+            )
         if not total > 0:
             raise Singular
         return total.log() - sum(turned, arb(0)) - len(drawing.loops) * arb(2).log()

@@ -325,7 +325,9 @@ def test_planar_values_are_certified(tmp_path, spec):
     answer.certificate.save(tmp_path / "a.cert")
     verdict = check(tmp_path / "a.cert")
     assert verdict.accepted, verdict.reason
-    assert [(c.side, c.kind, c.method) for c in verdict.claims] == [(s, "planar", "Planar()") for s in ("lower", "upper")]
+    assert [(c.side, c.kind, c.method) for c in verdict.claims] == [
+        (s, "planar", "Planar()") for s in ("lower", "upper")
+    ]
     assert verdict.claims[1].proved - verdict.claims[0].proved < 1e-12
     load(tmp_path / "a.cert").save(tmp_path / "b.cert")
     assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()

@@ -68,7 +68,9 @@ class TootsiePop(AbstractMethod):
         magnet, limits, rng = plan.structure, plan.limits, generator(key)
         if not magnet.m:
             value = magnet.log_scale + magnet.n * math.log(2.0)
-            yield Answer(*exact_sides(value, magnet.error + ULP * abs(value), repr(self)), value=value, result=Result.EXACT)
+            yield Answer(
+                *exact_sides(value, magnet.error + ULP * abs(value), repr(self)), value=value, result=Result.EXACT
+            )
             return
         yield Answer(plan=plan)
         coupler = PerfectSampling(self.coupling).coupler(magnet, limits.deadline)
@@ -106,7 +108,11 @@ class TootsiePop(AbstractMethod):
         delta, name = plan.limits.delta, repr(self)
         lower = Side(outward(low, error, -1.0), Grounds.STATISTICAL, delta, name, look=look)
         upper = Side(outward(high, error, 1.0), Grounds.STATISTICAL, delta, name, look=look)
-        stats: dict[str, Any] = {"runs": sequence.count, "poisson_mean": mean, "from": "model" if cold else "independent spins"}
+        stats: dict[str, Any] = {
+            "runs": sequence.count,
+            "poisson_mean": mean,
+            "from": "model" if cold else "independent spins",
+        }
         stats |= {"perfect_samples": coupler.draws, "sweeps": coupler.sweeps}
         stats["std_error"] = math.sqrt(mean / sequence.count)
         return Answer(lower, upper, value=base + sign * mean, stats=stats, plan=plan)

@@ -1,7 +1,9 @@
-"""Numba kernels of model counting: unit propagation with undo, and the components of what is left of a formula.
+"""The search of a model counter: branch, propagate, split into components, look up, learn (numba kernels).
 
-Literals are 2v (variable v false) and 2v + 1 (true); occurrences and clauses are ragged lists. A clause counts its true
-and false literals; it is *active* while none is true. Everything is undone by the trail.
+Each level of the stack sums one component over both values of one variable. A contradiction teaches a clause and zeroes
+its branch. Learned clauses are consequences of the whole formula: while one component has no solution they may make
+another's count too small, so everything remembered since that branch began is taken back when it turns out empty
+(Sang et al. 2004, §4). **Source** Thurley, *sharpSAT* (2006).
 """
 
 from typing import NamedTuple
@@ -9,144 +11,201 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from calipers.exact.clauses import TRAIL, assign, crowded, forget, learn, propagate, undo
+from calipers.exact.counting_parts import ENTRIES, component, forget_since, hashed, look_up, remember
 
-class Formula(NamedTuple):
-    """Clauses and their state: `value` (V,) is −1 while unassigned; `trail` holds the assigned literals in order."""
-
-    clause_ptr: np.ndarray
-    clause: np.ndarray
-    of_ptr: np.ndarray
-    of: np.ndarray
-    true: np.ndarray
-    false: np.ndarray
-    value: np.ndarray
-    trail: np.ndarray
+LEVEL, DATA, WAITING, DECISIONS = range(4)  # places of `Stack.state`
+COMPONENT, CHOICE, BRANCH, BEFORE, CHILDREN, FLOOR, MARK = range(7)  # columns of `Stack.levels`
+WORKING, DONE, FULL = range(3)
 
 
-@njit(cache=True, nogil=True)
-def assume(f, literal, length):
-    """Assigns a literal and all that follows; returns the new length of the trail, negative on a contradiction."""
-    head = length
-    if f.value[literal >> 1] >= 0:
-        return length if f.value[literal >> 1] == (literal & 1) else -length - 1
-    f.value[literal >> 1] = literal & 1
-    f.trail[length] = literal
-    length += 1
-    sound = True
-    while head < length:
-        lit = f.trail[head]
-        head += 1
-        for i in range(f.of_ptr[lit], f.of_ptr[lit + 1]):
-            f.true[f.of[i]] += 1
-        for i in range(f.of_ptr[lit ^ 1], f.of_ptr[(lit ^ 1) + 1]):
-            c = f.of[i]
-            f.false[c] += 1
-            left = f.clause_ptr[c + 1] - f.clause_ptr[c] - f.false[c]
-            if f.true[c] > 0 or left > 1 or not sound:
-                continue
-            unit = -1
-            for j in range(f.clause_ptr[c], f.clause_ptr[c + 1]):
-                other = f.clause[j]
-                if f.value[other >> 1] < 0:
-                    unit = other
-                elif f.value[other >> 1] == (other & 1):
-                    unit = -2  # assigned true, on the trail but not counted yet
-                    break
-            if unit == -1:
-                sound = False
-            elif unit >= 0:
-                f.value[unit >> 1] = unit & 1
-                f.trail[length] = unit
-                length += 1
-    return length if sound else -length - 1
+class Stack(NamedTuple):
+    """Levels of the search, components that wait and where they lie in `data`, log counts of branches.
 
-
-@njit(cache=True, nogil=True)
-def undo(f, length, back_to):
-    """Takes back all assignments of the trail beyond `back_to`."""
-    for t in range(length - 1, back_to - 1, -1):
-        lit = f.trail[t]
-        f.value[lit >> 1] = -1
-        for i in range(f.of_ptr[lit], f.of_ptr[lit + 1]):
-            f.true[f.of[i]] -= 1
-        for i in range(f.of_ptr[lit ^ 1], f.of_ptr[(lit ^ 1) + 1]):
-            f.false[f.of[i]] -= 1
-
-
-@njit(cache=True, nogil=True)
-def parts(f, variables, seen_var, seen_clause, stamp, out, ends):
-    """Splits the unassigned of `variables` into components, each written to `out` as variables, then active clauses.
-
-    `ends[2k], ends[2k + 1]` are where the variables and the clauses of component k end; both ascend. Variables in no
-    active clause come first, ending at the returned second number. Returns (components, end of the free variables).
+    `sums[level]` is the branch at work, then the first one; `weights` are of literals, `free` of unconstrained
+    variables, `guide` is added to each variable's score. `largest` is the largest |log count| met.
     """
-    place = 0
-    for v in variables:
-        if f.value[v] < 0:
-            lonely = True
-            for lit in (2 * v, 2 * v + 1):
-                for i in range(f.of_ptr[lit], f.of_ptr[lit + 1]):
-                    if f.true[f.of[i]] == 0:
-                        lonely = False
-                        break
-                if not lonely:
-                    break
-            if lonely:
-                seen_var[v] = stamp
-                out[place] = v
-                place += 1
-    free, count = place, 0
-    for root in variables:
-        if f.value[root] >= 0 or seen_var[root] == stamp:
-            continue
-        start = place
-        out[place] = root
-        seen_var[root] = stamp
-        place += 1
-        head, clauses = start, 0
-        while head < place:
-            v = out[head]
-            head += 1
-            for i in range(f.of_ptr[2 * v], f.of_ptr[2 * v + 2]):
-                c = f.of[i]
-                if f.true[c] > 0 or seen_clause[c] == stamp:
-                    continue
-                seen_clause[c] = stamp
-                clauses += 1
-                for j in range(f.clause_ptr[c], f.clause_ptr[c + 1]):
-                    u = f.clause[j] >> 1
-                    if f.value[u] < 0 and seen_var[u] != stamp:
-                        seen_var[u] = stamp
-                        out[place] = u
-                        place += 1
-        ends[2 * count] = place
-        out[start:place].sort()
-        first = place
-        for t in range(start, first):
-            v = out[t]
-            for i in range(f.of_ptr[2 * v], f.of_ptr[2 * v + 2]):
-                c = f.of[i]
-                if seen_clause[c] == stamp:
-                    seen_clause[c] = -stamp
-                    out[place] = c
-                    place += 1
-        out[first:place].sort()
-        ends[2 * count + 1] = place
-        count += 1
-    return count, free
+
+    levels: np.ndarray
+    sums: np.ndarray
+    waiting: np.ndarray
+    hashes: np.ndarray
+    data: np.ndarray
+    weights: np.ndarray
+    free: np.ndarray
+    guide: np.ndarray
+    score: np.ndarray
+    largest: np.ndarray
+    state: np.ndarray
+
+
+def stack_of(weights: np.ndarray, free: np.ndarray, guide: np.ndarray, long: int, room: int) -> Stack:
+    """An empty stack for a formula with so many long clauses, with the component of all variables at its root."""
+    n = len(free)
+    data = np.zeros(min((n + 2) * (n + long + 8), room), np.int32)
+    data[0], data[1], data[2 : 2 + n] = n, 0, np.arange(n)
+    stack = Stack(
+        np.zeros((n + 3, 7), np.int64), np.zeros((n + 3, 2)), np.zeros(n + 3, np.int64), np.zeros(n + 3, np.uint64),
+        data, weights, free, guide, np.zeros(n), np.ones(1), np.array([0, 2 + n, 0, 0]),
+    )  # fmt: skip
+    stack.levels[0, FLOOR] = 2 + n
+    return stack
 
 
 @njit(cache=True, nogil=True)
-def choose(f, variables, score):
-    """The variable in the most active clauses, short ones counting more; `score` holds what conflicts have added."""
-    best, at = -1.0, -1
-    for v in variables:
-        weight = score[v]
-        for i in range(f.of_ptr[2 * v], f.of_ptr[2 * v + 2]):
-            c = f.of[i]
-            if f.true[c] == 0:
-                left = f.clause_ptr[c + 1] - f.clause_ptr[c] - f.false[c]
-                weight += 4.0 if left == 2 else 1.0
-        if weight > best:
-            best, at = weight, v
-    return at
+def split(d, p, cache, s):
+    """Adds to the level's branch what is assigned, free or remembered; the other components wait. False: no room."""
+    level = s.state[LEVEL]
+    at = s.levels[level, COMPONENT]
+    p.state[0] += 1
+    stamp, total, widest = p.state[0], 0.0, s.state[WAITING]
+    for q in range(at + 2, at + 2 + s.data[at]):
+        v = s.data[q]
+        if d.value[2 * v] >= 0:
+            total += s.weights[2 * v + d.value[2 * v + 1]]
+            continue
+        if p.seen[v] == stamp:
+            continue
+        begin = s.state[DATA]
+        if begin + s.data[at] + s.data[at + 1] + 8 > len(s.data):
+            return False
+        end = component(p, d.value, v, stamp, s.data[begin:])
+        if s.data[begin] == 1 and s.data[begin + 1] == 0:
+            total += s.free[v]
+            continue
+        words = s.data[begin : begin + end]
+        h = hashed(words)
+        e = look_up(cache, words, h)
+        if e >= 0:
+            total += cache.counts[e]
+            if total == -np.inf:
+                break
+            continue
+        w = s.state[WAITING]
+        s.waiting[w], s.hashes[w] = begin, h
+        s.state[DATA], s.state[WAITING] = begin + end, w + 1
+        if s.data[begin] > s.data[s.waiting[widest]]:
+            widest = w
+    first = s.levels[level, CHILDREN]
+    if widest > first and widest < s.state[WAITING]:  # the largest waits longest
+        s.waiting[first], s.waiting[widest] = s.waiting[widest], s.waiting[first]
+        s.hashes[first], s.hashes[widest] = s.hashes[widest], s.hashes[first]
+    s.sums[level, 0] += total
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _choose(d, p, s, at):
+    """The literal to assume first in the component at `at`: of the variable that occurs most, argues most, separates."""
+    first, last = at + 2, at + 2 + s.data[at]
+    for q in range(first, last):
+        v = s.data[q]
+        s.score[v] = d.activity[v] / d.bump[0] + s.guide[v]
+        for i in range(p.near_ptr[v], p.near_ptr[v + 1]):
+            s.score[v] += d.value[2 * p.near[i]] < 0
+    for q in range(last, last + s.data[at + 1]):
+        c = s.data[q]
+        for k in range(p.start[c], p.start[c + 1]):
+            s.score[p.literals[k] >> 1] += 1.0
+    best = s.data[first]
+    for q in range(first, last):
+        if s.score[s.data[q]] > s.score[best]:
+            best = s.data[q]
+    return 2 * best + 1
+
+
+@njit(cache=True, nogil=True)
+def _second(d, p, cache, s, clause):
+    """Turns the level to its second branch; `clause` is what the first one taught, if anything. False: no room."""
+    level = s.state[LEVEL]
+    row = s.levels[level]
+    undo(d, row[BEFORE])
+    s.sums[level, 1], s.sums[level, 0] = s.sums[level, 0], -np.inf
+    row[BRANCH], row[MARK] = 1, cache.state[ENTRIES]
+    s.state[WAITING], s.state[DATA] = row[CHILDREN], row[FLOOR]
+    if clause >= 0:
+        literal = d.literals[d.start[clause]]
+        if d.value[literal] == 0:
+            return True
+        if d.value[literal] < 0:
+            assign(d, literal, clause, level)
+            conflict = propagate(d, level)
+            if conflict >= 0:
+                learn(d, conflict)
+                return True
+    other = row[CHOICE] ^ 1
+    if d.value[other] == 0:
+        return True
+    if d.value[other] < 0:
+        assign(d, other, -1, level)
+        conflict = propagate(d, level)
+        if conflict >= 0:
+            learn(d, conflict)
+            return True
+    s.sums[level, 0] = 0.0
+    return split(d, p, cache, s)
+
+
+@njit(cache=True, nogil=True)
+def _open(d, p, cache, s):
+    """Begins the component that was put to wait last. False: no room."""
+    w = s.state[WAITING] - 1
+    s.state[WAITING], s.state[LEVEL] = w, s.state[LEVEL] + 1
+    s.state[DECISIONS] += 1
+    level = s.state[LEVEL]
+    row = s.levels[level]
+    row[COMPONENT], row[CHOICE] = s.waiting[w], _choose(d, p, s, s.waiting[w])
+    row[BRANCH], row[BEFORE], row[MARK] = 0, d.state[TRAIL], cache.state[ENTRIES]
+    row[CHILDREN], row[FLOOR] = w + 1, s.state[DATA]  # the component itself stays where it lies, and so does its hash
+    s.state[WAITING] = w + 1
+    s.sums[level] = 0.0
+    assign(d, row[CHOICE], -1, level)
+    conflict = propagate(d, level)
+    if conflict < 0:
+        return split(d, p, cache, s)
+    s.sums[level, 0] = -np.inf
+    return _second(d, p, cache, s, learn(d, conflict))
+
+
+@njit(cache=True, nogil=True)
+def _close(d, cache, s):
+    """Ends a level: its component is remembered, and counts in the branch below."""
+    level = s.state[LEVEL]
+    row = s.levels[level]
+    undo(d, row[BEFORE])
+    a, b = max(s.sums[level, 0], s.sums[level, 1]), min(s.sums[level, 0], s.sums[level, 1])
+    total = a if b == -np.inf else a + np.log1p(np.exp(b - a))
+    if total > -np.inf:
+        s.largest[0] = max(s.largest[0], abs(total))
+    at, w = row[COMPONENT], row[CHILDREN] - 1
+    words = s.data[at : at + 2 + s.data[at] + s.data[at + 1]]
+    if remember(cache, words, s.hashes[w], total):
+        s.levels[: level + 1, MARK] = 0
+    s.state[LEVEL], s.state[WAITING] = level - 1, w
+    s.state[DATA] = at if at + len(words) == row[FLOOR] else row[FLOOR]
+    s.sums[level - 1, 0] += total
+
+
+@njit(cache=True, nogil=True)
+def run(d, p, cache, s, steps):
+    """Up to `steps` decisions; returns WORKING, DONE (`sums[0, 0]` is the log count) or FULL."""
+    until = s.state[DECISIONS] + steps
+    while s.state[DECISIONS] < until:
+        if crowded(d):
+            forget(d)
+        level = s.state[LEVEL]
+        empty = s.sums[level, 0] == -np.inf
+        if empty:
+            s.state[WAITING] = s.levels[level, CHILDREN]
+            forget_since(cache, s.levels[level, MARK])
+        if s.state[WAITING] > s.levels[level, CHILDREN]:
+            if not _open(d, p, cache, s):
+                return FULL
+        elif level == 0:
+            return DONE
+        elif s.levels[level, BRANCH] == 0:
+            if not _second(d, p, cache, s, -1):
+                return FULL
+        else:
+            _close(d, cache, s)
+    return WORKING

@@ -16,7 +16,11 @@ _MERGE = -1
 
 
 def drawing_witness(
-    graph: PlanarGraph, sites: np.ndarray, states: Sequence[np.ndarray], reference: np.ndarray, extra: np.ndarray | None = None
+    graph: PlanarGraph,
+    sites: np.ndarray,
+    states: Sequence[np.ndarray],
+    reference: np.ndarray,
+    extra: np.ndarray | None = None,
 ) -> Drawing:
     """The witness of a graph's Pfaffians.
 

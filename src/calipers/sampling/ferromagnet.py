@@ -81,7 +81,9 @@ def ferromagnet(model: AbstractDiscreteModel) -> Ferromagnet:
     magnet = as_magnet(model)
     signs = ferromagnetic_signs(magnet)
     if signs is None:
-        raise Refusal("a loop of this magnet is frustrated; perfect sampling is for ferromagnets and what flips of spins make of them")
+        raise Refusal(
+            "a loop of this magnet is frustrated; perfect sampling is for ferromagnets and what flips of spins make of them"
+        )
     n = magnet.n
     strength = magnet.beta * np.abs(magnet.couplings)
     kept = strength > 0.0

@@ -20,7 +20,6 @@ Wilson, *Exact sampling with coupled Markov chains* (1996); Fill (1998) on impat
 
 import math
 import time
-from typing import Any
 
 import equinox as eqx
 import numpy as np
