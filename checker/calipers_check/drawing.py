@@ -80,7 +80,7 @@ class Drawing:
 
 def _check_sites(origin: list[int], rotation: list[int]) -> None:
     """Each site's darts must be one orbit of the rotation."""
-    label, _, orbits = _orbits(rotation)
+    _, _, orbits = _orbits(rotation)
     if orbits != len(set(origin)) or any(origin[h] != origin[rotation[h]] for h in range(len(origin))):
         raise Reject("the drawing's rotation does not go round one site at a time")
 
