@@ -68,7 +68,9 @@ def test_it_refuses_slices_that_take_too_long_and_marginals_that_do_not_fit():
     with pytest.raises(Refusal, match="slices too much time"):
         log_z(torus, cal.Elimination(order_seconds=0.05), memory=1e3, time_limit=2.0)
     with pytest.raises(Refusal, match="marginals need too much memory"):
-        plan_order(reduce(torus.factor_graph()), Order(np.arange(144), 20.0, 26.0, "index"), Limits(memory=1e6, beliefs=True))
+        plan_order(
+            reduce(torus.factor_graph()), Order(np.arange(144), 20.0, 26.0, "index"), Limits(memory=1e6, beliefs=True)
+        )
 
 
 def test_zeros_make_slices_cheaper_than_one_piece(monkeypatch):

@@ -59,9 +59,7 @@ def lay_out_whole(sizes: np.ndarray, scopes: list[tuple[int, ...]], order: np.nd
     pieces = Pieces(sizes, ptr, scope, at, length, item_ptr, item, order, tables)
     first = int(length[:tables].sum())
     places = at.tolist()
-    return Layout(
-        parents, cells, places[:tables], places[tables:], slice(first, first), int(end), None, pieces, flat
-    )
+    return Layout(parents, cells, places[:tables], places[tables:], slice(first, first), int(end), None, pieces, flat)
 
 
 def harvest(pieces: Pieces) -> list[MiniBucket]:
