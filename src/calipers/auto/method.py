@@ -24,6 +24,7 @@ from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
 
 _MOMENT = 14.0  # log2 of joint entries that are summed sooner than anything better is found
+_PROBED = 22.0  # log2 of joint entries from which it may pay to probe for states that zeros forbid
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
 _HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
@@ -51,8 +52,9 @@ class Auto(AbstractMethod):
             return _exactly("", routes[0], limits, model) if _affordable(routes, limits) else _vast(model, limits)
         reduced = as_reduced(model)
         order = _order(reduced, limits, seconds=0.0)
-        if order.log2_total > _MOMENT:
+        if order.log2_total > _PROBED:
             reduced = probed(reduced, time_box(limits), backbone=False)
+        if order.log2_total > _MOMENT:
             order = _order(reduced, limits)
         routes = _routes(model, reduced, order, limits)
         text = (

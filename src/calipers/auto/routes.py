@@ -21,6 +21,7 @@ from calipers.exact.transfer_matrix import TransferMatrix
 from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced
 
+_ELIMINATION = Elimination()
 _DRAWN = 2_000_000  # spins up to which a drawing on the plane is looked for
 _SWEPT, _NARROW = 20_000, 26  # spins up to which a transfer matrix is, and the side of a lattice that may be longer
 
@@ -61,7 +62,7 @@ def _narrow(magnet: Ising) -> bool:
 def elimination_route(reduced: Reduced, order: Order, limits: Limits) -> Route | None:
     """Elimination along `order`, unless it is refused."""
     try:
-        return Route(Elimination(), reduced, plan_order(reduced, order, limits))
+        return Route(_ELIMINATION, reduced, plan_order(reduced, order, limits))
     except Refusal:
         return None
 

@@ -27,6 +27,9 @@ class Grounds(enum.StrEnum):
     NONE = "none"
 
 
+_RANK = {grounds: rank for rank, grounds in enumerate(Grounds)}
+
+
 class Result(enum.StrEnum):
     """How a run ended; the value is the sentence that is shown."""
 
@@ -220,8 +223,7 @@ def _both(a: tuple[Side, Side] | None, b: tuple[Side, Side] | None) -> tuple[Sid
 def _better(a: Side, b: Side, sign: float) -> Side:
     """The tighter of two sides; at equal value the one on better grounds."""
     if a.value == b.value:
-        ranks = list(Grounds)
-        return b if ranks.index(b.grounds) < ranks.index(a.grounds) else a
+        return b if _RANK[b.grounds] < _RANK[a.grounds] else a
     return b if sign * b.value > sign * a.value else a
 
 

@@ -18,7 +18,7 @@ _BUDGET = 5_000  # conflicts between two looks at the signals: well under half a
 
 def has_zeros(model: FactorGraph) -> bool:
     """Whether any table of the model has a zero."""
-    return any(np.isneginf(t).any() for t in model.tables)
+    return bool(np.isneginf(np.concatenate([np.zeros(0), *[t.reshape(-1) for t in model.tables]])).any())
 
 
 def feasible(model: FactorGraph, *, phases: np.ndarray | None = None, seed: int = 0) -> np.ndarray | None:

@@ -26,7 +26,7 @@ from calipers.exact.contraction_orders import cotengra_order
 from calipers.exact.interaction import Graph, adjacency
 from calipers.exact.single_orders import MAX_BITSET, OrderCost, greedy_order, min_size_order, price, swept_order
 
-_SECONDS_A_CELL = 1e-8  # of elimination, a few passes: no search is worth more than the run that it shortens
+_SECONDS_A_CELL = 4e-9  # of elimination, two passes: no search is worth more than the run that it shortens
 _BATCH = 10  # randomised orders between two re-contractions, and to choose the start of one from
 
 
@@ -91,16 +91,19 @@ def best_order(
         cost = OrderCost(bits, bits + 1.0)
     best, tried = Order(first, *cost, "min-size" if small else "sweep"), 1
 
-    def enough_searched() -> bool:
-        spent = time.monotonic() - begun
+    def due() -> float:
         worth = _SECONDS_A_CELL * 2.0 ** min(best.log2_total, 200.0) if trials is None else math.inf
-        return spent > min(seconds, worth) or tried == trials or (enough is not None and best.log2_largest <= enough)
+        return begun + min(seconds, worth)
 
-    candidates = _candidates(graph, scopes, begun + seconds, seed, lambda: best)
+    def enough_searched() -> bool:
+        done = tried == trials or (enough is not None and best.log2_largest <= enough)
+        return done or time.monotonic() > due()
+
+    candidates = _candidates(graph, scopes, due, seed, lambda: best)
     while not enough_searched() and (found := next(candidates, None)) is not None:
         name, order = found
         tried += 1
-        cost = None if order is None else price(graph, order, best.log2_total, begun + seconds)
+        cost = None if order is None else price(graph, order, best.log2_total, due())
         if order is not None and cost is not None and cost[::-1] < (best.log2_total, best.log2_largest):
             best = Order(order, *cost, name)
     return best._replace(tried=tried)
@@ -140,28 +143,28 @@ Candidate = tuple[str, np.ndarray | None]  # None: given up on the way
 
 
 def _candidates(
-    graph: Graph, scopes: Sequence[Sequence[int]], deadline: float, seed: int, best: Callable[[], Order]
+    graph: Graph, scopes: Sequence[Sequence[int]], due: Callable[[], float], seed: int, best: Callable[[], Order]
 ) -> Iterator[Candidate]:
-    """Orders to try, cheap ones first; `best()` is the best so far."""
+    """Orders to try, cheap ones first; `best()` is the best so far, `due()` when its search has to end."""
     natural, level = np.arange(graph.n), walks.levels(graph.ptr, graph.nbr)
     yield from (("index", natural), ("reversed index", natural[::-1].copy()))
     yield from (("Cuthill–McKee", level), ("reverse Cuthill–McKee", level[::-1].copy()))
     for roots in (level, level[::-1].copy()):
         yield "sweep", swept_order(graph, roots, best().log2_total)
     if graph.n > MAX_BITSET:
-        yield "min-size", min_size_order(graph, deadline)
+        yield "min-size", min_size_order(graph, due())
     elif graph.n > 0:
-        yield from _searched(graph, scopes, deadline, seed, best)
+        yield from _searched(graph, scopes, due, seed, best)
 
 
 def _searched(
-    graph: Graph, scopes: Sequence[Sequence[int]], deadline: float, seed: int, best: Callable[[], Order]
+    graph: Graph, scopes: Sequence[Sequence[int]], due: Callable[[], float], seed: int, best: Callable[[], Order]
 ) -> Iterator[Candidate]:
     """Min-fill, then randomised mixtures without end; now and then a sweep from anywhere, and cotengra."""
 
     def greedy(mix: float, noise: float, weighted: bool, jitter: np.ndarray | None = None) -> np.ndarray | None:
         return greedy_order(graph, mix=mix, noise=noise, weighted=weighted, jitter=jitter,
-                            ceiling=best().log2_total, deadline=deadline)  # fmt: skip
+                            ceiling=best().log2_total, deadline=due())  # fmt: skip
 
     mixed = bool(np.ptp(graph.log2_sizes) > 0)
     yield "min-fill", greedy(0.01, 0.0, False)
@@ -179,8 +182,8 @@ def _searched(
         rest -= 1
         if rest == 0:
             before = best().log2_total
-            start = best().order if tries % 4 == 3 else _fresh(graph, deadline, random)
-            yield "cotengra", cotengra_order(graph, scopes, start, seed=seed + tries, deadline=deadline)
+            start = best().order if tries % 4 == 3 else _fresh(graph, due(), random)
+            yield "cotengra", cotengra_order(graph, scopes, start, seed=seed + tries, deadline=due())
             tries += 1
             vain = 0 if best().log2_total < before else vain + 1
             rest = _BATCH * min(2 ** (vain // 4), 16)

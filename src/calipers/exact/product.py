@@ -99,7 +99,10 @@ class ProductRun:
     def _batches(self) -> Iterator[tuple[int, int]]:
         """Runs of small buckets, and large ones alone."""
         first, total = 0, 0.0
-        for b, cells in enumerate(self.tree.joint_cells):
+        if self.tree.cells < _SHARED:
+            yield 0, len(self.tree.parents)
+            return
+        for b, cells in enumerate(self.tree.joint_cells.tolist()):
             if cells >= _SHARED or total > _BATCH:
                 if b > first:
                     yield first, b
@@ -154,14 +157,10 @@ class ProductRun:
 
     def _value(self) -> float:
         """Σ over roots of their one entry, and over pieces of what was taken off."""
-        state, power, terms = self.state, int(self.state.shed[0]), self.state.top.tolist()
-        for b in np.flatnonzero(self.tree.parents < 0).tolist():
-            p = self.pieces.first + b
-            mantissa, exponent = math.frexp(float(self.arena[self.pieces.at[p]]))
-            power += exponent - int(state.exponent[p])
-            terms.append(math.log(mantissa))
-        self.power = power
-        return math.fsum([*terms, power * math.log(2.0)])
+        roots = self.pieces.first + np.flatnonzero(self.tree.parents < 0)
+        mantissas, exponents = np.frexp(self.arena[self.pieces.at[roots]])
+        self.power = int(self.state.shed[0]) + int(exponents.sum()) - int(self.state.exponent[roots].sum())
+        return math.fsum([*self.state.top.tolist(), *np.log(mantissas).tolist(), self.power * math.log(2.0)])
 
     def _rounding(self, value: float) -> float:
         """Tables: their logs, the logs less the top and the exponential; buckets; roots and the last sum."""

@@ -37,6 +37,9 @@ class FactorGraph(AbstractDiscreteModel):
     beta: float = 1.0
     text: bytes | None = eqx.field(static=True, default=None, repr=False)
 
+    # Equinox makes a tree of `graph.log_tables` each time that it is looked up, of all its tables; nobody jits one
+    __getattribute__ = object.__getattribute__
+
     def __check_init__(self) -> None:
         sizes, n = self.sizes, len(self.sizes)
         if min(sizes, default=1) < 1:

@@ -73,12 +73,17 @@ def keep_states(flat: Flat, states: Iterable[np.ndarray] | None, evidence: Itera
             raise ValueError(f"{len(lists)} lists of states do not fit the {len(flat.sizes)} variables' domains")
         alive[:] = False
         alive[kept + np.repeat(flat.state_start[:-1], lengths)] = True
-    for v, state in evidence:
-        own = alive[flat.state_start[v] : flat.state_start[v + 1]]
-        possible = own[state]
-        own[:] = False
-        own[state] = possible
+    _observe(flat.state_start, np.array(list(evidence), np.int64).reshape(-1, 2), alive)
     return alive
+
+
+@njit(cache=True, nogil=True)
+def _observe(state_start, evidence, alive):
+    """Leaves the observed states alone alive, those of them that were."""
+    for i in range(len(evidence)):
+        first, last = state_start[evidence[i, 0]], state_start[evidence[i, 0] + 1]
+        for s in range(first, last):
+            alive[s] &= s == first + evidence[i, 1]
 
 
 def propagate(flat: Flat, alive: np.ndarray) -> bool:
