@@ -80,7 +80,7 @@ class Drawing:
 
 def _check_sites(origin: list[int], rotation: list[int]) -> None:
     """Each site's darts must be one orbit of the rotation."""
-    label, _, orbits = _orbits(rotation)
+    _, _, orbits = _orbits(rotation)
     if orbits != len(set(origin)) or any(origin[h] != origin[rotation[h]] for h in range(len(origin))):
         raise Reject("the drawing's rotation does not go round one site at a time")
 
@@ -98,7 +98,7 @@ def _orbits(permutation: list[int]) -> tuple[list[int], list[int], int]:
 
 
 def _forest(nodes: int, ends: list[int], allowed: list[bool]) -> tuple[list[int], list[int], list[int]]:
-    """A spanning forest along allowed edges: nodes from the roots down, each one's parent, the edge to it (−1: none)."""
+    """A spanning forest along allowed edges: nodes from the roots down, each one's parent, the edge to it (or −1)."""
     near: list[list[int]] = [[] for _ in range(nodes)]
     for h, v in enumerate(ends):
         if allowed[h >> 1]:

@@ -174,7 +174,9 @@ def test_tables_with_evidence_and_files(tmp_path):
     alone = planar(2, [(0, 1)], np.arange(2))
     is_the_sum(both(forge.uai_model(text), alone, tmp_path), np.log(6.2))
     for wrong, said in (([[0], [0, 1], [0], [1], [2]], "drops state"), ([[0], [0, 1], [0, 1], [1], [1]], "drops")):
-        assert said in reason(tmp_path, ("upper", "planar", "99", planar(5, drawn, witness["rotation"], kept=wrong)), m=model)
+        assert said in reason(
+            tmp_path, ("upper", "planar", "99", planar(5, drawn, witness["rotation"], kept=wrong)), m=model
+        )
     free = [[0, 1], [0, 1], [0, 1], [0], [2]]
     said = reason(tmp_path, ("lower", "planar", "-99", planar(5, drawn, witness["rotation"], kept=free)), m=model)
     assert "evidence" in said

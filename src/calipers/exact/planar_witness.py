@@ -16,12 +16,16 @@ _MERGE = -1
 
 
 def drawing_witness(
-    graph: PlanarGraph, sites: np.ndarray, states: Sequence[np.ndarray], reference: np.ndarray, extra: np.ndarray | None = None
+    graph: PlanarGraph,
+    sites: np.ndarray,
+    states: Sequence[np.ndarray],
+    reference: np.ndarray,
+    extra: np.ndarray | None = None,
 ) -> Drawing:
     """The witness of a graph's Pfaffians.
 
-    **Arguments:** `sites`, the variable that each of the graph's sites is, and the ghost's number, last; `states`, those
-    kept of each variable; `reference`, spins ±1 of the graph's sites; `extra` (k, 2), sites that are summed over.
+    **Arguments:** `sites`, the variable that each of the graph's sites is, and the ghost's number, last; `states`,
+    those kept of each variable; `reference`, spins ±1 of the graph's sites; `extra` (k, 2), sites that are summed over.
     """
     home, place = graph.surface.home, graph.surface.place
     around = cycles(home, np.lexsort((place, home)))

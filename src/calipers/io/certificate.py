@@ -24,7 +24,6 @@ from calipers.io.archive import FORMAT, digests, folder, read_archive, write_arc
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
 
-
 _KINDS: dict[type, str] = {Formula: "closed_form", Drawing: "planar"}  # others are called by their type's name
 
 
