@@ -98,7 +98,7 @@ def _orbits(permutation: list[int]) -> tuple[list[int], list[int], int]:
 
 
 def _forest(nodes: int, ends: list[int], allowed: list[bool]) -> tuple[list[int], list[int], list[int]]:
-    """A spanning forest along allowed edges: nodes from the roots down, each one's parent, the edge to it (−1: none)."""
+    """A spanning forest along allowed edges: nodes from the roots down, each one's parent, the edge to it (or −1)."""
     near: list[list[int]] = [[] for _ in range(nodes)]
     for h, v in enumerate(ends):
         if allowed[h >> 1]:

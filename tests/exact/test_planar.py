@@ -211,9 +211,9 @@ def test_it_refuses_what_it_cannot_do():
     with pytest.raises(Refusal, match="genus"):
         log_z(cal.Ising.cubic(3), cal.Planar())
     with pytest.raises(Refusal, match="genus"):
-        log_z(cal.Ising.square(4), cal.Planar(genus=0))
+        log_z(cal.Ising.square(4), cal.Planar(genus=0, across=0))
     with pytest.raises(Refusal, match="one more spin"):
-        log_z(cal.Ising.square(4, field=0.1, periodic=False), cal.Planar())
+        log_z(cal.Ising.square(8, field=0.1, periodic=False), cal.Planar())
     with pytest.raises(Refusal, match="binary"):
         log_z(cal.FactorGraph.from_tables((3,), [((0,), [1.0, 2.0, 4.0])]), cal.Planar())
     frozen = cal.Ising.square((40, 40), coupling="pm1", beta=30.0, periodic=False, seed=1)
@@ -225,13 +225,15 @@ def test_it_refuses_what_it_cannot_do():
         planar_graph(5, np.array([(i, j) for j in range(5) for i in range(j)]))
     with pytest.raises(ValueError, match="genus is from 0 to 6"):
         cal.Planar(genus=-1)
+    with pytest.raises(ValueError, match="across is from 0 to 16"):
+        cal.Planar(across=17)
 
 
 def test_it_names_the_extra_that_draws_graphs(monkeypatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
     wheel = cal.Ising.from_arrays(np.array([*((0, i) for i in range(1, 8)), *((i, i % 7 + 1) for i in range(1, 8))]))
     with pytest.raises(Refusal, match=r"calipers\[graphs\]"):
-        log_z(wheel, cal.Planar())
+        log_z(wheel, cal.Planar(across=0))
     lattice = cal.Ising.square((4, 4), periodic=False)
     assert log_z(lattice, cal.Planar()).exact
 

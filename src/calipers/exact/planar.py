@@ -3,10 +3,11 @@
 `planar_partition` has the formula and the error bar; this file is the method around it. A factor graph is recognised as
 a magnet after reduction. A field is an edge to one more spin, the *ghost*: Z = ½ Z_ghost; so fields are allowed where
 the ghost can be drawn, on the spins around one face of the plane, say. Extra edges that cannot be drawn on the plane
-raise the genus g, and each unit of it costs a factor of four.
+raise the genus g, and each unit of it costs a factor of four; or they are left *across* the drawing, and summed over, a
+factor of two each. So is a field at a few sites anywhere: edges to the ghost that cannot be drawn.
 
 **Proves** log Z = value ± error; refuses when the error exceeds `tolerance` (very low temperatures with frustration).
-**Cost** O(4^g n^{3/2}): 0.1 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
+**Cost** O(4^g 2^k n^{3/2}): 0.1 s, 0.3 s, 2 s for 64², 128², 256² spins. **Fails** on other graphs, by refusing.
 """
 
 import dataclasses
@@ -48,7 +49,8 @@ class Planar(AbstractMethod):
     """Exact log Z of planar magnets by Pfaffians.
 
     **Arguments:** `genus`, the most that is allowed, of all components together (a torus has 1); `tolerance`, nats:
-    larger errors are refused.
+    larger errors are refused; `across`, the most edges (fields are edges to one more spin) that may be left out of the
+    drawing and summed over.
 
     **Proves** both sides exactly. **Raises** `Refusal` for other models, and for errors above the tolerance.
     """
@@ -56,21 +58,24 @@ class Planar(AbstractMethod):
     proves: ClassVar[Proves] = Proves.EQUAL
     genus: int = 1
     tolerance: float = 1e-6
+    across: int = 8
 
     def __check_init__(self) -> None:
         if not 0 <= self.genus <= 6:
             raise ValueError(f"genus is from 0 to 6 (4^genus Pfaffians are evaluated), but {self.genus} came")
+        if not 0 <= self.across <= 16:
+            raise ValueError(f"across is from 0 to 16 (2^across Pfaffians are evaluated), but {self.across} came")
         if not self.tolerance > 0.0:
             raise ValueError(f"tolerance is a positive number of nats, but {self.tolerance} came")
 
     def plan(self, model: AbstractDiscreteModel | Reduced, limits: Limits = Limits()) -> Plan:
         """Recognises the magnet, draws it, and orders the elimination; refuses what is not planar."""
-        task = planar_task(model, self.genus)
+        task = planar_task(model, self.genus, self.across)
         if task is None:
             return Plan("Propagation shows that every configuration has weight zero.", task, limits=limits)
         graph = task.graph
         seconds = _SECONDS_PER_FLOP * graph.flops
-        count = len(graph.surface.signs)
+        count, k = graph.pfaffians, len(graph.across)
         work = (
             f"{count} Pfaffian{'s' if count > 1 else ''} of {len(graph.surface.home)} terminals, about {seconds:.2g} s"
         )
@@ -79,6 +84,7 @@ class Planar(AbstractMethod):
         if seconds > limits.seconds_left():
             raise Refusal(f"{work}, would not finish in time: {limits.seconds_left():.3g} s left")
         where = f"with {graph.surface.genus} handles" if graph.surface.genus else "on a plane"
+        where += f", {k} edges or fields across it" if k else ""
         text = f"A magnet of {task.magnet.n} spins drawn {where}: log Z by {work}, {graph.bytes / 1e6:.3g} MB."
         return Plan(text, task, cells=graph.flops, bytes=graph.bytes, limits=limits, seconds=seconds)
 
@@ -96,11 +102,12 @@ class Planar(AbstractMethod):
             raise Refusal(f"the rounding error could be {error:.1g} nats, more than {self.tolerance:.1g}: too cold")
         belief = _belief(task, found.correlations, error) if plan.limits.beliefs else None
         lower, upper = exact_sides(value, error, repr(self), lambda: _witness(model, task, found.reference))
-        stats = {"genus": task.graph.surface.genus, "terminals": len(task.graph.surface.home), "error": float(error)}
+        surface, across = task.graph.surface, len(task.graph.across)
+        stats = {"genus": surface.genus, "across": across, "terminals": len(surface.home), "error": float(error)}
         yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
 
 
-def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> PlanarTask | None:
+def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int, most_across: int = 0) -> PlanarTask | None:
     """The magnet in the model, drawn; None when every weight is zero.
 
     **Raises:** `Refusal` when there is no magnet, or no drawing.
@@ -124,7 +131,7 @@ def planar_task(model: AbstractDiscreteModel | Reduced, most_genus: int) -> Plan
     else:
         error += float(np.abs(fields).sum())
     try:
-        graph = planar_graph(n, edges, None if ghost else magnet.lattice, most_genus)
+        graph = planar_graph(n, edges, magnet.lattice, most_genus, most_across, n - 1 if ghost else None)
     except PlanarError as reason:
         raise Refusal(str(reason) + (" (fields are edges to one more spin)" if ghost else "")) from reason
     except ImportError as reason:

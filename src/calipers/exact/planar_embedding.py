@@ -21,16 +21,19 @@ _LOOKED_AT = 1000  # sites, in search of a detour
 _MANY = 50_000  # edges, above which no handles are looked for: each planarity test then takes seconds
 
 
-def draw(n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: int = 0) -> np.ndarray | None:
+def draw(
+    n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: int = 0, handles: bool = True
+) -> np.ndarray | None:
     """A rotation of the 2e darts with genus at most `most_genus`; None when none was found.
 
-    **Arguments:** `n`, sites; `edges` (e, 2), no loops; `lattice`, how the graph was made, if it is one.
+    **Arguments:** `n`, sites; `edges` (e, 2), no loops; `lattice`, how the graph was made, if it is one; `handles`,
+    whether some edges may be handles of their own.
 
     **Raises:** `ImportError` naming the extra when the planarity test is needed and networkx is not there.
     """
     parts = count_components(n, edges)
     guesses = ([_lattice_steps(lattice, edges)] if lattice is not None and lattice.kind in _DRAWN else []) + [
-        _grid_steps(n, edges, width) for width in _widths(n, edges)
+        grid_steps(n, edges, width) for width in widths(n, edges)
     ]
     best, least = None, most_genus + 1
     for steps in guesses:
@@ -43,7 +46,7 @@ def draw(n: int, edges: np.ndarray, lattice: Lattice | None = None, most_genus: 
     if best is not None and lattice is not None:
         return best  # a torus
     try:
-        return _few_handles(n, edges, best, least)
+        return _few_handles(n, edges, best, least if handles else min(least, 1))
     except ImportError:
         if best is None:
             raise
@@ -89,7 +92,7 @@ def _lattice_steps(lattice: Lattice, edges: np.ndarray) -> np.ndarray:
     return _nearest(cells[:, 1] - cells[:, 0], shape) + shift[:, 1] - shift[:, 0]
 
 
-def _widths(n: int, edges: np.ndarray) -> list[int]:
+def widths(n: int, edges: np.ndarray) -> list[int]:
     """Row lengths of a grid that the numbering suggests: common differences of ends, larger than one."""
     gaps, counts = np.unique(edges[:, 1] - edges[:, 0], return_counts=True)
     common = gaps[np.argsort(-counts, kind="stable")][:4]
@@ -97,27 +100,27 @@ def _widths(n: int, edges: np.ndarray) -> list[int]:
     return [w for w in dict.fromkeys(near) if 1 < w < n and n % w == 0]
 
 
-def _grid_steps(n: int, edges: np.ndarray, width: int) -> np.ndarray:
+def grid_steps(n: int, edges: np.ndarray, width: int) -> np.ndarray:
     places = np.stack(np.divmod(edges, width), axis=-1).astype(float)
     return _nearest(places[:, 1] - places[:, 0], (n // width, width))
 
 
 def _few_handles(n: int, edges: np.ndarray, best: np.ndarray | None, least: int) -> np.ndarray | None:
     """A drawing of genus below `least`; `best` when none is found."""
-    planar = _planar(n, edges)
-    if planar is not None or least <= 1 or len(edges) > _MANY:
-        return best if planar is None else planar
-    order = np.argsort(-_detours(n, edges), kind="stable")
+    whole = planar(n, edges)
+    if whole is not None or least <= 1 or len(edges) > _MANY:
+        return best if whole is None else whole
+    order = np.argsort(-detours(n, edges), kind="stable")
     for handles in range(1, least):
         kept = np.sort(order[handles:])
-        planar = _planar(n, edges[kept])
-        if planar is not None:
-            return _with_handles(edges, kept, planar, np.sort(order[:handles]))
+        rotation = planar(n, edges[kept])
+        if rotation is not None:
+            return _with_handles(edges, kept, rotation, np.sort(order[:handles]))
     return best
 
 
 @njit(cache=True, nogil=True)
-def _detours(n, edges):
+def detours(n, edges):
     """For each edge the length of the shortest way between its ends that avoids it; 0 when there is none.
 
     It is n when more than `_LOOKED_AT` sites are closer, so that the cost stays linear.
@@ -171,16 +174,16 @@ def _with_handles(edges: np.ndarray, kept: np.ndarray, rotation: np.ndarray, oth
     return whole
 
 
-def _planar(n: int, edges: np.ndarray) -> np.ndarray | None:
-    """The rotation of a planar drawing, None when there is none."""
+def planar(n: int, edges: np.ndarray) -> np.ndarray | None:
+    """A planarity test: the rotation of a planar drawing, None when there is none."""
     if len(edges) > max(3 * n - 6, 1):  # more than any planar graph has
         return None
     networkx = extra("networkx", "graphs")
     graph = networkx.Graph()
     graph.add_nodes_from(range(n))
     graph.add_edges_from(edges.tolist())
-    planar, embedding = networkx.check_planarity(graph)
-    if not planar:
+    is_planar, embedding = networkx.check_planarity(graph)
+    if not is_planar:
         return None
     dart = {
         pair: h for h, pair in enumerate(map(tuple, np.stack([edges, edges[:, ::-1]], axis=1).reshape(-1, 2).tolist()))

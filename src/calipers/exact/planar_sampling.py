@@ -40,6 +40,8 @@ def planar_drawer(graph: PlanarGraph, K: np.ndarray) -> Draw:
     """What draws such samples, the elimination done once and for all; it raises what `sample_planar_spins` does."""
     if graph.surface.genus:
         raise Refusal(f"samples need a drawing on the plane; this one has genus {graph.surface.genus}")
+    if len(graph.across):
+        raise Refusal(f"samples need a drawing of every edge; {len(graph.across)} are left across this one")
     found = log_partition_planar(graph, K)
     if not found.error <= _LARGEST_SLIP:
         raise Refusal(f"the rounding error could be {found.error:.1g} nats: too cold to sample")

@@ -16,16 +16,12 @@ _MERGE = -1
 
 
 def drawing_witness(
-    graph: PlanarGraph,
-    sites: np.ndarray,
-    states: Sequence[np.ndarray],
-    reference: np.ndarray,
-    extra: np.ndarray | None = None,
+    graph: PlanarGraph, sites: np.ndarray, states: Sequence[np.ndarray], reference: np.ndarray
 ) -> Drawing:
     """The witness of a graph's Pfaffians.
 
-    **Arguments:** `sites`, the variable that each of the graph's sites is, and the ghost's number, last; `states`, those
-    kept of each variable; `reference`, spins ±1 of the graph's sites; `extra` (k, 2), sites that are summed over.
+    **Arguments:** `sites`, the variable that each of the graph's sites is, and the ghost's number, last; `states`,
+    those kept of each variable; `reference`, spins ±1 of the graph's sites.
     """
     home, place = graph.surface.home, graph.surface.place
     around = cycles(home, np.lexsort((place, home)))
@@ -33,10 +29,10 @@ def drawing_witness(
     rotation[around] = np.arange(len(around)) ^ 1
     label = orbits(rotation)[0]
     at = np.empty(label.max(initial=-1) + 1, np.int64)
-    at[label[: 2 * len(graph.edges)]] = graph.edges.ravel()  # an edge that cuts a face ends where others do
+    at[label[: 2 * len(graph.drawn)]] = graph.edges[graph.drawn].ravel()  # cuts end where others do
     spins = np.ones(len(states) + 1, np.int64)
     spins[sites[: graph.n]] = reference.astype(np.int64)
     fronts = graph.fronts
     order = np.where(fronts.left < 0, fronts.terminals[fronts.start[:-1]], _MERGE)
-    pairs = np.zeros((0, 2), np.int64) if extra is None else sites[extra]
-    return Drawing(tuple(states), sites[at[label]].reshape(-1, 2), rotation, order, spins, pairs)
+    across = sites[graph.edges[graph.across]]
+    return Drawing(tuple(states), sites[at[label]].reshape(-1, 2), rotation, order, spins, across)
