@@ -77,6 +77,10 @@ class Model(ABC):
         """Which weights of factor a are exactly zero, flat."""
 
     @abstractmethod
+    def labels(self, a: int) -> list:
+        """Something for each weight of factor a, flat; where labels are equal, the weights are."""
+
+    @abstractmethod
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         """Whether the product of two weights is at least that of two others, β > 0 aside: in exact arithmetic."""
 
@@ -110,6 +114,9 @@ class Uai(Model):
 
     def zeros(self, a: int) -> np.ndarray:
         return np.array([_is_zero(t) for t in self._tokens(a)], bool)
+
+    def labels(self, a: int) -> list:
+        return self._tokens(a)
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         tokens = self._tokens(a)
@@ -146,6 +153,9 @@ class Tables(Model):
 
     def zeros(self, a: int) -> np.ndarray:
         return np.isneginf(self._values(a))
+
+    def labels(self, a: int) -> list:
+        return self._values(a).tolist()
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         p, q, r, s = (float(self._values(a)[i]) for i in (*above, *below))
@@ -194,6 +204,13 @@ class Ising(Model):
 
     def zeros(self, a: int) -> np.ndarray:
         return np.zeros(2 ** len(self.scopes[a]), bool)
+
+    def labels(self, a: int) -> list:
+        e = len(self.couplings)
+        if a >= e + len(self.fields):
+            return [float(self.offset[0])]
+        up = float(self.couplings[a] if a < e else self.fields[a - e])
+        return [up, -up, -up, up] if a < e else [up, -up]
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         aligned = sorted(above) == [0, 3]  # an edge is all there is with two variables

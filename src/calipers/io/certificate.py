@@ -19,7 +19,7 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Formula, Witness
+from calipers.core.witness import Decomposition, Formula, LogDeterminant, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
@@ -36,7 +36,8 @@ class Claim(NamedTuple):
     @property
     def kind(self) -> str:
         """Which bound the witness is about."""
-        return "closed_form" if isinstance(self.witness, Formula) else type(self.witness).__name__.lower()
+        names: dict[type, str] = {Formula: "closed_form", LogDeterminant: "log_determinant"}
+        return names.get(type(self.witness), type(self.witness).__name__.lower())
 
 
 class Certificate(NamedTuple):
