@@ -7,6 +7,8 @@ arithmetic E = T Λ Tᵀ − 1 is enclosed. If |E| < 1 then Λ ≻ 0, log det Λ
 hᵀ M⁻¹ h ≤ 2 h·y − y·M y + |h − M y|² |T|² / (1 − |E|), norms being Frobenius'. Spins that no pair binds are summed.
 """
 
+from typing import Any
+
 import numpy as np
 from flint import arb, arb_mat
 
@@ -86,31 +88,31 @@ def _relaxation(matrix: arb_mat, field: arb_mat) -> arb:
 def _parameters(restricted: Restricted) -> tuple[arb, dict[int, arb], dict[tuple[int, int], arb]]:
     """The constant, the field of each spin and the coupling of each bound pair on the kept states."""
     constant, field, coupling = ZERO, {}, {}
-    for v, size in enumerate(restricted.sizes):
-        if size > 2:
-            raise Reject(f"variable {v} keeps more than two states; a log-determinant is for magnets")
-        if size == 2:
-            field[v] = ZERO
     for a in range(len(restricted.model.scopes)):
         scope, logs = restricted.scope(a), restricted.logs(a)
-        if len(scope) > 2 or any(isinstance(x, float) for x in logs):
-            raise Reject(f"factor {a} has a zero, or more than two variables; a log-determinant is for magnets")
+        if any(isinstance(x, float) for x in logs):
+            raise Reject(f"factor {a} has a zero; a log-determinant is for magnets")
+        if restricted.constant(a):
+            constant += logs[0]
+            continue
+        if len(scope) > 2 or any(restricted.sizes[v] > 2 for v in scope):
+            raise Reject(f"factor {a} has more than two variables, or states; a log-determinant is for magnets")
         constant += sum(logs, ZERO) / len(logs)
         if len(scope) == 1:
-            field[scope[0]] += (logs[0] - logs[1]) / 2
-        if len(scope) == 2 and not _same(restricted, a):
-            pp, pm, mp, mm = logs
-            field[scope[0]] += (pp + pm - mp - mm) / 4
-            field[scope[1]] += (pp - pm + mp - mm) / 4
-            pair = (min(scope), max(scope))
-            coupling[pair] = coupling.get(pair, ZERO) + (pp - pm - mp + mm) / 4
+            _add(field, scope[0], (logs[0] - logs[1]) / 2)
+            continue
+        pp, pm, mp, mm = logs
+        _add(field, scope[0], (pp + pm - mp - mm) / 4)
+        _add(field, scope[1], (pp - pm + mp - mm) / 4)
+        _add(coupling, (min(scope), max(scope)), (pp - pm - mp + mm) / 4)
+    for v, size in enumerate(restricted.sizes):
+        if v not in field:
+            constant += arb(size).log()
     return constant, field, coupling
 
 
-def _same(restricted: Restricted, a: int) -> bool:
-    """Whether all kept weights of factor a are the same, exactly."""
-    labels = restricted.model.labels(a)
-    return len({labels[i] for i in restricted.places(a)}) == 1
+def _add(found: dict, key: Any, value: arb) -> None:
+    found[key] = found.get(key, ZERO) + value
 
 
 def _lone(field: arb) -> arb:

@@ -76,9 +76,13 @@ class Model(ABC):
     def zeros(self, a: int) -> np.ndarray:
         """Which weights of factor a are exactly zero, flat."""
 
-    @abstractmethod
     def labels(self, a: int) -> list:
         """Something for each weight of factor a, flat; where labels are equal, the weights are."""
+        return self.zeros(a).tolist() if self.beta == 0 else self._labels(a)
+
+    @abstractmethod
+    def _labels(self, a: int) -> list:
+        """The same, before the power β."""
 
     @abstractmethod
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
@@ -115,8 +119,8 @@ class Uai(Model):
     def zeros(self, a: int) -> np.ndarray:
         return np.array([_is_zero(t) for t in self._tokens(a)], bool)
 
-    def labels(self, a: int) -> list:
-        return self._tokens(a)
+    def _labels(self, a: int) -> list:
+        return [_canonical(t) for t in self._tokens(a)]
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         tokens = self._tokens(a)
@@ -154,7 +158,7 @@ class Tables(Model):
     def zeros(self, a: int) -> np.ndarray:
         return np.isneginf(self._values(a))
 
-    def labels(self, a: int) -> list:
+    def _labels(self, a: int) -> list:
         return self._values(a).tolist()
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
@@ -205,7 +209,7 @@ class Ising(Model):
     def zeros(self, a: int) -> np.ndarray:
         return np.zeros(2 ** len(self.scopes[a]), bool)
 
-    def labels(self, a: int) -> list:
+    def _labels(self, a: int) -> list:
         e = len(self.couplings)
         if a >= e + len(self.fields):
             return [float(self.offset[0])]
@@ -259,6 +263,18 @@ def uai_structure(tokens: list[bytes]) -> tuple[list[int], list[tuple[int, ...]]
         starts.append(place)
         place += count
     return sizes, scopes, starts, place
+
+
+def _canonical(token: bytes) -> tuple[str, int] | None:
+    """The digits of a decimal number without zeros at either end, and the power of ten; None for zero."""
+    if _is_zero(token):
+        return None
+    if not NUMBER.fullmatch(token):
+        raise Reject(f"the model has {token[:20].decode('ascii', 'replace')!r} where a non-negative number belongs")
+    digits, _, exponent = token.decode().lower().lstrip("+-").partition("e")
+    whole, _, fraction = digits.partition(".")
+    text = (whole + fraction).rstrip("0")
+    return text.lstrip("0"), int(exponent or 0) - len(fraction) + len(whole + fraction) - len(text)
 
 
 def _is_zero(token: bytes) -> bool:
