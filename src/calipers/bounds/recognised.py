@@ -6,7 +6,7 @@ A magnet's witness speaks of couplings and fields; the model's factors hold both
 has it inside a block, the model's factors are listed, and extra tables take their unary parts a s + b t out again and
 put the sites' fields in. **Proves** what the magnet's method does, moved by the constants that reduction took out, and
 by what reading couplings off tables may have lost. **Cost** linear. **Fails**, with no witness, for pseudo-marginals
-of a pair that two factors share.
+where two factors share a pair.
 """
 
 from collections.abc import Callable, Iterator
@@ -150,13 +150,14 @@ class Lift:
         )
 
     def _bethe(self, witness: Bethe) -> Bethe | None:
+        pairs = [[f for f in members if len(self._scope(f)) == 2] for members in self.reduced.members]
+        if any(len(found) > 1 for found in pairs):
+            return None
         links = []
         for e, covariance in witness.links:
-            pairs = [f for f in self.reduced.members[self._edge(e)] if len(self._scope(f)) == 2]
-            if len(pairs) != 1:
-                return None
-            turned = self._scope(pairs[0]) != tuple(self.magnet.edges[e].tolist())
-            links.append(Link(pairs[0], covariance.T if turned else covariance))
+            (pair,) = pairs[self._edge(e)]
+            turned = self._scope(pair) != tuple(self.magnet.edges[e].tolist())
+            links.append(Link(pair, covariance.T if turned else covariance))
         blocks = self._blocks(witness.blocks, {link.factor for link in links})
         return Bethe(self.reduced.states, self._spread(witness.flips), blocks, tuple(links))
 

@@ -209,8 +209,8 @@ def _both(a: tuple[Side, Side] | None, b: tuple[Side, Side] | None) -> tuple[Sid
 def _better(a: Side, b: Side, sign: float) -> Side:
     """The tighter of two sides; at equal value the one on better grounds.
 
-    An exact value is known to within its stated error; a side of other grounds that lies within it is tighter by rounding
-    only. The exact side takes its place, and its value if that is certain: brackets do not widen.
+    An exact value is known to within its stated error; a side of other grounds within it is tighter by rounding only.
+    The exact side takes its place, and its value if that is certain: brackets do not widen.
     """
     if a.value == b.value:
         ranks = list(Grounds)
