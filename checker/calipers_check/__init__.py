@@ -18,8 +18,10 @@ from calipers_check.closed_form import ClosedForm
 from calipers_check.decomposition import Decomposition
 from calipers_check.errors import Reject, Unreadable
 from calipers_check.files import read_model
+from calipers_check.log_determinant import LogDeterminant
 from calipers_check.model import Model, build, model_digest
 from calipers_check.planar import Planar
+from calipers_check.search import Search
 from calipers_check.split import Split
 from calipers_check.tables import MAX_WORK, Work
 from calipers_check.tangent import Tangent
@@ -29,12 +31,14 @@ __all__ = ["Checked", "Reject", "Unreadable", "Verdict", "check"]
 
 BITS = 128
 CLAIM = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?|[+-]?inf")
-Witness = Tangent | Decomposition | Bethe | Split | ClosedForm | Planar
+Witness = Tangent | Decomposition | Bethe | Split | Search | LogDeterminant | ClosedForm | Planar
 KINDS: dict[str, type[Witness]] = {
     "tangent": Tangent,
     "decomposition": Decomposition,
     "bethe": Bethe,
     "split": Split,
+    "search": Search,
+    "log_determinant": LogDeterminant,
     "closed_form": ClosedForm,
     "planar": Planar,
 }

@@ -38,7 +38,8 @@ class Bethe:
         restricted.check_evidence()
         if restricted.empty:
             return float("-inf")
-        check_supermodular(restricted, self.flips)
+        joined = {v for block in self.blocks for v in block.order}
+        check_supermodular(restricted, self.flips, joined.union(*(restricted.scope(a) for a in self.links)))
         links = {a: c for a, c in self.links.items() if restricted.scope(a) == self.restricted.scope(a)}
         trial = Trial(restricted, narrow(self.blocks, self.restricted, path), outside=links)
         scopes = {a: restricted.scope(a) for a in trial.across}

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from flint import arb
 
-from calipers_check.coverage import Coverage
 from calipers_check.errors import Reject
+from calipers_check.kept import Kept
 from calipers_check.model import Model
 from calipers_check.restricted import NOWHERE, Restricted, cut
 from calipers_check.tables import ONE, ZERO, Table, check_cells, expand, from_logs, log, power, product, spend, sum_last
@@ -28,7 +28,7 @@ class Decomposition:
 
     def __init__(self, arrays: dict[str, np.ndarray], model: Model):
         self.restricted, self.buckets = read_buckets(arrays, model)
-        self.coverage = Coverage(self.restricted)
+        self.kept = Kept(self.restricted)
         self.rank, self.weights = _ranks(self.buckets), _weights(self.buckets)
         listed = [a for bucket in self.buckets for a in bucket.factors]
         if len(set(listed)) != len(listed):
@@ -36,12 +36,15 @@ class Decomposition:
         self.unlisted = sorted(set(range(len(model.scopes))) - set(listed))
         self.sends: list[Table | None] = [None] * len(self.buckets)
         self.at: Mapping[int, int] | None = None  # the path that `sends` is about
+        self.watched: set[int] = set()  # variables of which `seen` keeps what the buckets multiply and send at the root
+        self.residuals: dict[str, arb] = {}
+        self.seen: dict[int, list[tuple[Table, Table]]] = {}
 
     def bound(self, side: str, path: Mapping[int, int] = NOWHERE, sent: arb | None = None) -> arb | float:
         """Encloses the bound on log Z at `path`; `sent`, if the other side has computed it."""
         restricted = self.restricted.narrowed(path)
         if side == "upper":
-            if self.coverage.certainly_zero(path):
+            if self.kept.certainly_zero(path):
                 return float("-inf")
         else:
             restricted.check_evidence()
@@ -50,12 +53,20 @@ class Decomposition:
                 return float("-inf")
         if sent is None:
             sent = self.sent(path) if path else self.root_sent
-        total = sent
+        value = log(sent * self._left_out(restricted, side))
+        return value if isinstance(value, float) else value + self.residual("upper")
+
+    def total(self, side: str) -> arb:
+        """What is left at the root before `residual`: the bound from above, when `side` is, else a part of it."""
+        return self.root_sent * self._left_out(self.restricted, side)
+
+    def _left_out(self, restricted: Restricted, side: str) -> arb:
+        """The product of the factors in no bucket, each at its extreme."""
+        total = ONE
         spend(16 * len(self.unlisted))
         for a in self.unlisted:
             total *= _extreme(restricted.factor(a).cells, side)
-        value = log(total)
-        return value if isinstance(value, float) else value + self.residual
+        return total
 
     def sent(self, path: Mapping[int, int] = NOWHERE) -> arb:
         """What the buckets send out, and the states of variables in no bucket: the same for both sides."""
@@ -93,7 +104,10 @@ class Decomposition:
             tables.append(Table(scope, from_logs(values)))
         received = [self.sends[child] for child in self.children[place]]
         tables += [table for table in received if table is not None and table.scope]
-        message = _message(tables, bucket.variable, self.weights[place], self.rank, restricted.sizes)
+        joint = _joint(tables, bucket.variable, self.rank, restricted.sizes)
+        message = _message(joint, self.weights[place], restricted.sizes)
+        if bucket.variable in self.watched and not path:
+            self.seen.setdefault(bucket.variable, []).append((joint, message))
         known = 0 <= bucket.parent < len(self.buckets)
         if message.scope and not (known and self._rank_of(bucket.parent) > self.rank[bucket.variable]):
             raise Reject(f"bucket {place} sends its message to bucket {bucket.parent}, where it would be lost")
@@ -143,14 +157,21 @@ class Decomposition:
         if len(self.rank) != len(self.buckets) or any(bucket.extra for bucket in self.buckets):
             raise Reject("a decomposition bounds from below only when it has one bucket a variable and no extra tables")
 
-    @cached_property
-    def residual(self) -> arb:
-        """Σ over scopes of max(−Σ extra tables): log Z is at most log Z of the shifted model plus this, at any path."""
+    def residual(self, side: str) -> arb:
+        """Σ over scopes of max(−Σ extra tables): log Z is at most log Z of the shifted model plus this, at any path.
+
+        From below, of the minima: log Z is at least that much plus log Z of the shifted model.
+        """
+        if side not in self.residuals:
+            self.residuals[side] = self._residual(side)
+        return self.residuals[side]
+
+    def _residual(self, side: str) -> arb:
         groups: dict[tuple[int, ...], list[Extra]] = {}
         for bucket in self.buckets:
             for extra in bucket.extra:
                 groups.setdefault(tuple(sorted(extra.scope)), []).append(extra)
-        return sum((_missing(self.restricted, scope, extras) for scope, extras in groups.items()), arb(0))
+        return sum((_missing(self.restricted, scope, extras, side) for scope, extras in groups.items()), arb(0))
 
 
 def _ranks(buckets: list[Bucket]) -> dict[int, int]:
@@ -181,16 +202,22 @@ def _weights(buckets: list[Bucket]) -> list[arb]:
     return weights
 
 
-def _message(tables: list[Table], v: int, weight: arb, rank: dict[int, int], sizes: list[int]) -> Table:
+def _joint(tables: list[Table], v: int, rank: dict[int, int], sizes: list[int]) -> Table:
+    """The product in a bucket of variable v, which stands last in its scope."""
     held, first = {v}.union(*[table.scope for table in tables]), rank[v]
     for u in held:
         if rank.get(u, -1) < first:
             raise Reject(f"a bucket of variable {v} holds variable {u}, which is eliminated earlier or never")
     scope = tuple(sorted(held, key=rank.__getitem__, reverse=True))
-    cells = product(tables, scope, sizes)
+    return Table(scope, product(tables, scope, sizes))
+
+
+def _message(joint: Table, weight: arb, sizes: list[int]) -> Table:
+    """The power sum over the last variable of the scope."""
+    (*rest, v), cells = joint
     if weight == 1:
-        return Table(scope[:-1], sum_last(cells, sizes[v]))
-    return Table(scope[:-1], power(sum_last(power(cells, 1 / weight), sizes[v]), weight))
+        return Table(tuple(rest), sum_last(cells, sizes[v]))
+    return Table(tuple(rest), power(sum_last(power(cells, 1 / weight), sizes[v]), weight))
 
 
 def _extreme(cells: Iterable[arb], side: str) -> arb:
@@ -200,8 +227,8 @@ def _extreme(cells: Iterable[arb], side: str) -> arb:
     return first
 
 
-def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]) -> arb:
-    """max(−Σ) over the states of one scope, leaving out those that the model's own zeros rule out."""
+def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra], side: str) -> arb:
+    """max(−Σ), from below min(−Σ), over the states of one scope, less those that the model's own zeros rule out."""
     count = check_cells(scope, restricted.sizes)
     total, dead = [arb(0)] * count, np.zeros(count, bool)
     for extra in extras:
@@ -210,7 +237,7 @@ def _missing(restricted: Restricted, scope: tuple[int, ...], extras: list[Extra]
         total = [x - y for x, y in zip(total, spread, strict=True)]
     if dead.any() and (dead & ~_impossible(restricted, scope)).any():
         raise Reject(f"extra tables forbid a state of variables {scope} that the model allows")
-    return _extreme((x for x, gone in zip(total, dead, strict=True) if not gone), "upper") if not dead.all() else arb(0)
+    return _extreme((x for x, gone in zip(total, dead, strict=True) if not gone), side) if not dead.all() else arb(0)
 
 
 def _impossible(restricted: Restricted, scope: tuple[int, ...]) -> np.ndarray:

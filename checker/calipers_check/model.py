@@ -76,6 +76,14 @@ class Model(ABC):
     def zeros(self, a: int) -> np.ndarray:
         """Which weights of factor a are exactly zero, flat."""
 
+    def labels(self, a: int) -> list:
+        """Something for each weight of factor a, flat; where labels are equal, the weights are."""
+        return self.zeros(a).tolist() if self.beta == 0 else self._labels(a)
+
+    @abstractmethod
+    def _labels(self, a: int) -> list:
+        """The same, before the power β."""
+
     @abstractmethod
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         """Whether the product of two weights is at least that of two others, β > 0 aside: in exact arithmetic."""
@@ -110,6 +118,9 @@ class Uai(Model):
 
     def zeros(self, a: int) -> np.ndarray:
         return np.array([_is_zero(t) for t in self._tokens(a)], bool)
+
+    def _labels(self, a: int) -> list:
+        return [_canonical(t) for t in self._tokens(a)]
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         tokens = self._tokens(a)
@@ -146,6 +157,9 @@ class Tables(Model):
 
     def zeros(self, a: int) -> np.ndarray:
         return np.isneginf(self._values(a))
+
+    def _labels(self, a: int) -> list:
+        return self._values(a).tolist()
 
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         p, q, r, s = (float(self._values(a)[i]) for i in (*above, *below))
@@ -195,6 +209,13 @@ class Ising(Model):
     def zeros(self, a: int) -> np.ndarray:
         return np.zeros(2 ** len(self.scopes[a]), bool)
 
+    def _labels(self, a: int) -> list:
+        e = len(self.couplings)
+        if a >= e + len(self.fields):
+            return [float(self.offset[0])]
+        up = float(self.couplings[a] if a < e else self.fields[a - e])
+        return [up, -up, -up, up] if a < e else [up, -up]
+
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         aligned = sorted(above) == [0, 3]  # an edge is all there is with two variables
         return self.couplings[a] >= 0 if aligned else self.couplings[a] <= 0
@@ -242,6 +263,18 @@ def uai_structure(tokens: list[bytes]) -> tuple[list[int], list[tuple[int, ...]]
         starts.append(place)
         place += count
     return sizes, scopes, starts, place
+
+
+def _canonical(token: bytes) -> tuple[str, int] | None:
+    """The digits of a decimal number without zeros at either end, and the power of ten; None for zero."""
+    if _is_zero(token):
+        return None
+    if not NUMBER.fullmatch(token):
+        raise Reject(f"the model has {token[:20].decode('ascii', 'replace')!r} where a non-negative number belongs")
+    digits, _, exponent = token.decode().lower().lstrip("+-").partition("e")
+    whole, _, fraction = digits.partition(".")
+    text = (whole + fraction).rstrip("0")
+    return text.lstrip("0"), int(exponent or 0) - len(fraction) + len(whole + fraction) - len(text)
 
 
 def _is_zero(token: bytes) -> bool:

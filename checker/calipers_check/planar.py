@@ -18,9 +18,9 @@ import numpy as np
 from flint import arb, ctx
 
 from calipers_check.archive import ints, ragged
-from calipers_check.coverage import Coverage
 from calipers_check.drawing import Drawing
 from calipers_check.errors import Reject
+from calipers_check.kept import Kept
 from calipers_check.model import Model
 from calipers_check.pfaffian import Singular, tree_pfaffian
 from calipers_check.restricted import Restricted
@@ -44,7 +44,7 @@ class Planar:
 
     def __init__(self, arrays: dict[str, np.ndarray], model: Model):
         self.restricted = Restricted(model, ragged(arrays, "kept"))
-        self.coverage, self.ghost = Coverage(self.restricted), len(model.sizes)
+        self.kept, self.ghost = Kept(self.restricted), len(model.sizes)
         if any(size > 2 for size in self.restricted.sizes):
             raise Reject("the witness keeps more than two states of a variable; a spin has two")
         self.edges, self.rotation = ints(arrays, "edges", 2), ints(arrays, "rotation")
@@ -56,7 +56,7 @@ class Planar:
     def bound(self, side: str) -> arb | float:
         """Encloses log Z, up to the couplings that were left out."""
         if side == "upper":
-            if self.coverage.certainly_zero():
+            if self.kept.certainly_zero():
                 return float("-inf")
         else:
             self.restricted.check_evidence()

@@ -80,6 +80,11 @@ class Restricted:
         """Which weights of factor a are zero on the kept states, flat."""
         return self.model.zeros(a)[self.places(a)]
 
+    def constant(self, a: int) -> bool:
+        """Whether all kept weights of factor a are the same, in exact arithmetic."""
+        labels = self.model.labels(a)
+        return len({labels[i] for i in self.places(a)}) <= 1
+
     def at_least(self, a: int, above: tuple[int, int], below: tuple[int, int]) -> bool:
         """Whether the product of two kept weights of factor a is at least that of two others, in exact arithmetic."""
         places = self.places(a)

@@ -4,7 +4,7 @@ For a factor without zeros it is enough to look at two variables at a time (Theo
 Balls decide nearly always; a tie, or what balls cannot tell from one, is decided by the exact numbers of the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import combinations
 
 from calipers_check.errors import Reject
@@ -14,16 +14,23 @@ from calipers_check.tables import spend
 MAX_ARITY = 10  # variables of a factor with zeros
 
 
-def check_supermodular(restricted: Restricted, flips: list[int]) -> None:
-    """Refuses a model with a variable of more than two kept states, or a factor that is not log-supermodular."""
+def check_supermodular(restricted: Restricted, flips: list[int], joined: Container[int]) -> None:
+    """Refuses a model with a factor that is not log-supermodular, or has a variable of more than two kept states.
+
+    A variable may keep more if it is by itself: no factor ties it to others, and it is none of those that are `joined`.
+    """
     if len(flips) != len(restricted.sizes) or any(flip not in (0, 1) for flip in flips):
         raise Reject("the witness's flips are not a 0 or a 1 for each variable")
     for v, size in enumerate(restricted.sizes):
-        if size > 2:
+        if size > 2 and v in joined:
             raise Reject(f"variable {v} keeps {size} states; a Bethe bound needs variables with two")
     for a in range(len(restricted.model.scopes)):
         scope = restricted.scope(a)
-        if len(scope) > 1:
+        if len(scope) > 1 and not restricted.constant(a):
+            if any(restricted.sizes[v] > 2 for v in scope):
+                raise Reject(
+                    f"factor {a} has a variable that keeps more states; a Bethe bound needs variables with two"
+                )
             _check_factor(restricted, a, scope, flips)
 
 

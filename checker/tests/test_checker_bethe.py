@@ -173,10 +173,14 @@ def test_the_gauge(tmp_path):
 
 
 def test_more_than_two_states(tmp_path):
-    model = forge.tables_model([3, 2], [(0, 1)], [np.zeros((3, 2))])
+    model = forge.tables_model([3, 2], [(0, 1)], [np.eye(3, 2)])
     forged = forge.bethe([[0, 1, 2], [0, 1]], [0, 0], [], [])
     assert "with two" in reason(tmp_path, ("lower", "bethe", "-99", forged), m=model)
-    low = proved("lower", "bethe", forge.bethe([[0, 2], [0, 1]], [0, 0], [], []), model, folder=tmp_path)
+    free = forge.tables_model([3, 2], [(0, 1), (1,)], [np.zeros((3, 2)), np.zeros(2)])
+    assert proved("lower", "bethe", forged, free, folder=tmp_path) == pytest.approx(math.log(6))
+    for tied in (forge.bethe([[0, 1, 2], [0, 1]], [0, 0], [([0, 1], [])], []),):
+        assert "with two" in reason(tmp_path, ("lower", "bethe", "-99", tied), m=free)
+    low = proved("lower", "bethe", forge.bethe([[0, 2], [0, 1]], [0, 0], [], []), free, folder=tmp_path)
     assert low == pytest.approx(math.log(4))
 
 
@@ -223,7 +227,7 @@ def test_ties_are_decided_by_the_decimals(tmp_path):
     more, less = "0.1" + "0" * 60 + "1", "0.0" + "9" * 60
     assert proved("lower", "bethe", plain, forge.uai_model(text.format(more)), folder=tmp_path) < math.log(0.8)
     assert "log-supermodular" in reason(tmp_path, claim, m=forge.uai_model(text.format(less)))
-    mad = "MARKOV 2 2 2 1 2 0 1 4 1e-99999 1e-99999 1e-99999 1e-99999"
+    mad = "MARKOV 2 2 2 1 2 0 1 4 1e-99999 2e-99999 2e-99999 4e-99999"
     assert "log-supermodular" in reason(tmp_path, claim, m=forge.uai_model(mad))
 
 

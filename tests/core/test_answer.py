@@ -24,6 +24,26 @@ def test_equal_sides_prefer_better_grounds():
     assert both.lower.grounds is Grounds.EXACT
 
 
+def test_what_is_tighter_than_an_exact_side_by_rounding_leaves_it_exact():
+    low, high = exact_sides(3.0, 1e-9, "exact", "proof")
+    exact, rounded = Answer(low, high), Answer(side(3.0 - 1e-12), side(3.0 + 1e-12))
+    for both in (exact & rounded, rounded & exact):
+        assert both.exact
+        assert (both.lower.value, both.upper.value) == (3.0 - 1e-12, 3.0 + 1e-12)  # no wider than either
+        assert {s.method for s in (both.lower, both.upper)} == {"exact"}
+        assert both.lower.witness == "proof"
+        assert both.deterministic == (both.lower, both.upper)
+    by_chance = Answer(side(3.0, Grounds.STATISTICAL, 0.01), side(3.0, Grounds.STATISTICAL, 0.01))
+    both = exact & by_chance
+    assert both.exact
+    assert both.lower.value == low.value
+    assert both.delta == pytest.approx(0.02)  # two looks that were spent in vain
+    tighter = Answer(*exact_sides(3.0, 1e-12, "other"))
+    assert (exact & tighter).lower.method == "other"
+    with pytest.raises(ValueError, match="empty"):
+        Answer(low, high) & Answer(side(3.5), side(9.0))
+
+
 def test_delta_adds_up_over_winners_and_losers_and_leaves_a_deterministic_bracket():
     a = Answer(side(0.0, Grounds.STATISTICAL, 0.01), side(9.0))
     b = Answer(side(1.0, Grounds.STATISTICAL, 0.02), side(9.0))

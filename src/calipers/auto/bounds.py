@@ -15,16 +15,15 @@ from calipers.bounds.log_determinant import LogDeterminant
 from calipers.bounds.mini_bucket import MiniBucket
 from calipers.bounds.pairs import Pairs
 from calipers.bounds.proposal import ImportanceSampling
+from calipers.bounds.recognised import about_whole
 from calipers.bounds.region_bethe import RegionBethe
 from calipers.bounds.search import Search
 from calipers.bounds.strips import Strips
 from calipers.bounds.structured_mean_field import StructuredMeanField
 from calipers.bounds.tangent import Tangent
-from calipers.core.answer import Answer, Side, outward
+from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Refusal
 from calipers.exact.feasible import has_zeros
-from calipers.exact.kernels import ULP
-from calipers.exact.transfer_matrix import recognition_error
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising, on_grid
 from calipers.models.reduction import Reduced
@@ -47,7 +46,7 @@ def deterministic(model: Any, reduced: Reduced, log2_size: float, limits: Limits
     """Streams that bound at δ = 0; `log2_size` is the largest table of exact elimination."""
     of_magnets, hard = _of_magnets(model, reduced, limits, key), has_zeros(reduced.model)
     methods: list[AbstractMethod] = [MiniBucket()]
-    if not (of_magnets and isinstance(model, Ising)):  # magnets found in files: only these leave a witness
+    if not of_magnets:
         methods.append(Tangent())
     if hard or log2_size <= (_SEARCHED_MAGNET if of_magnets else _SEARCHED):
         methods += [Search(), Clamping()]
@@ -67,23 +66,8 @@ def _of_magnets(model: Any, reduced: Reduced, limits: Limits, key: Any) -> list[
     streams = [stream(method, magnet, limits, key) for method in methods]
     if magnet is not model and not isinstance(model, Ising):
         for found in streams:
-            found.answers = _shifted(found.answers, reduced)
+            found.answers = about_whole(found.answers, reduced, magnet)
     return streams
-
-
-def _shifted(answers: Iterator[Answer], reduced: Reduced) -> Iterator[Answer]:
-    """Answers about the magnet in a reduced model, about the whole; their witnesses speak of the magnet, and go."""
-
-    lost = reduced.error + recognition_error(reduced.model)
-
-    def moved(side: Side, sign: float) -> Side:
-        value = side.value + reduced.log_constant
-        error = lost + ULP * (abs(value) + abs(reduced.log_constant))
-        return Side(outward(value, error, sign), side.grounds, method=side.method)
-
-    for a in answers:
-        value = None if a.value is None else a.value + reduced.log_constant
-        yield Answer(moved(a.lower, -1.0), moved(a.upper, 1.0), value, stats=a.stats)
 
 
 def statistical(reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:

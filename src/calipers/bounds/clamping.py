@@ -13,7 +13,7 @@ heaviest parts or the tangent's, the upper the mini-buckets'.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,25 +21,28 @@ import numpy as np
 from calipers.bounds.cutset import Conditioner, Cutset, choose
 from calipers.bounds.frontier import Frontier
 from calipers.bounds.guidance import beliefs, entropies
-from calipers.bounds.mini_bucket import MiniBucket
-from calipers.bounds.part_witness import DoneParts, part_witnesses
+from calipers.bounds.mini_bucket import MiniBucket, snapshot
 from calipers.bounds.search import joined, unchanged_by_flips
+from calipers.bounds.search_witness import Searched, part_reduced, rest_witness, search_witness, together
 from calipers.bounds.sweeps import optimised
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
+from calipers.core.witness import Decomposition
 from calipers.exact.bucket_tree import BucketTree, Run
 from calipers.exact.elimination import checkable, impossible
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.reduction import Reduced, components
+from calipers.models.propagation import flatten
+from calipers.models.reduction import Reduced, components, restrict
 
 _SECONDS_PER_CELL = 4e-9  # of a part's elimination
 _BATCH_SECONDS = 0.1  # of parts evaluated in one call
 _EXPANSIONS = 20_000
 _SHARES = (0.1, 0.3)  # of the time left, before parts grow
 _PART = 0.01
+_DOUBTFUL = 100  # dropped states that are looked at one by one
 
 Part = tuple[FactorGraph, Cutset]
 
@@ -117,28 +120,27 @@ class Clamping(AbstractMethod):
 
     def _parts_of(self, reduced: Reduced, parts: "list[Part]", plan: Plan) -> Iterator[Answer]:
         """The bracket of these parts, refined until all are done."""
-        limits = plan.limits
-        frontiers, constant, error, single = [], 0.0, 0.0, None
+        constant, error, looked = 0.0, 0.0, []
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
             if len(cut.variables) and bound > -math.inf:
-                done = DoneParts(Conditioner(part, cut))
-                halved = unchanged_by_flips(part, np.ones(part.n, bool))
-                frontiers.append(self._frontier(run, done, bound, halved, limits.memory / (4.0 * len(parts))))
-                single = (run, frontiers[0], done, halved) if len(parts) == 1 else None
+                frontier = self._frontier(run, part, cut, bound, plan.limits.memory / (4.0 * len(parts)))
+                looked.append((run, frontier))
             else:
                 constant, error = constant + bound, error + run.error
+                looked.append((run, None))
         name, stats = repr(self), {"clamped": sum(len(cut.variables) for _, cut in parts)}
+        frontiers = [frontier for _, frontier in looked if frontier is not None]
         if not frontiers or constant == -math.inf:
             value = constant + reduced.log_constant
             error += reduced.error + (abs(value) * 2.0**-50 if math.isfinite(value) else 0.0)
             sides = exact_sides(value, error, name, lambda: checkable(reduced))
             yield Answer(*sides, value=value, stats=stats, plan=plan)
             return
+        prove = _prover(reduced, parts, looked)
         while True:
-            witnesses = part_witnesses(reduced, *single) if single else (None, None)
-            yield joined(reduced, frontiers, constant, error, name, stats, plan, witnesses)
+            yield joined(reduced, frontiers, constant, error, name, stats, plan, prove())
             if all(f.done for f in frontiers):
                 return
             frontiers[int(np.argmax([f.gap for f in frontiers]))].grow(_EXPANSIONS)
@@ -152,20 +154,60 @@ class Clamping(AbstractMethod):
         optimised(run, self.upper.sweeps)
         return run
 
-    def _frontier(self, run: Run, done: DoneParts, bound: float, halved: bool, memory: float) -> Frontier:
+    def _frontier(self, run: Run, part: FactorGraph, cut: Cutset, bound: float, memory: float) -> Frontier:
         """The root of the tree of parts of one component."""
-        cut, chosen = done.conditioner.cutset, np.zeros(len(run.tree.sizes), bool)
+        conditioner, chosen = Conditioner(part, cut), np.zeros(part.n, bool)
         chosen[cut.variables] = True
         return Frontier(
             run,
             chosen,
             bound,
             memory=min(memory, 1e9),
-            halved=halved,
-            evaluate=done.log_masses,
+            halved=unchanged_by_flips(part, np.ones(part.n, bool)),
+            evaluate=conditioner.log_masses,
             batch=int(np.clip(_BATCH_SECONDS / (_SECONDS_PER_CELL * 2.0**cut.log2_cells), 1, 256)),
-            error=done.conditioner.error,
+            error=conditioner.error,
         )
+
+
+def _prover(
+    reduced: Reduced, parts: "list[Part]", looked: "list[tuple[Run, Frontier | None]]"
+) -> Callable[[], tuple[Any, Any]]:
+    """What gives the witnesses of both sides as they stand; one component is clamped, the others are eliminated."""
+    own = [part_reduced(reduced, place) for place in components(reduced)]
+    clamped = [k for k, (_, frontier) in enumerate(looked) if frontier is not None]
+    if len(clamped) != 1:
+        return lambda: (None, None)
+    (at,) = clamped
+    frontier, loose = looked[at][1], [snapshot(part, run) for part, (run, _) in zip(own, looked, strict=True)]
+    assert frontier is not None
+    place = components(reduced)[at]
+    found = Searched(frontier, place if frontier.halved else place[:0], place)
+
+    def rest() -> Decomposition:
+        return together(rest_witness(own[k], parts[k][1]) if k == at else write() for k, write in enumerate(loose))
+
+    above = _refutable(reduced)
+
+    def prove() -> tuple[Any, Any]:
+        proof = search_witness(reduced, [found], lambda: together(write() for write in loose), rest)
+        return proof, proof if above else None
+
+    return prove
+
+
+def _refutable(reduced: Reduced) -> bool:
+    """Whether a checker sees by propagation that the states which were dropped are impossible."""
+    if all(len(kept) == size for kept, size in zip(reduced.states, reduced.original.sizes, strict=True)):
+        return True
+    flat = flatten(reduced.original)
+    plain = restrict(reduced.original, None, flat).states
+    pairs = enumerate(zip(plain, reduced.states, strict=True))
+    doubtful = [(v, state) for v, (every, kept) in pairs for state in np.setdiff1d(every, kept).tolist()]
+    if len(doubtful) > _DOUBTFUL:
+        return False
+    assumed = ([s if u != v else np.array([state]) for u, s in enumerate(plain)] for v, state in doubtful)
+    return all(restrict(reduced.original, states, flat).log_constant == -math.inf for states in assumed)
 
 
 def _parts(reduced: Reduced, entropy: np.ndarray, log2_size: int | None) -> "list[Part]":

@@ -11,17 +11,36 @@ the lightest prefixes are given up: their bounds stay in the sum. docs/theorems.
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from calipers.bounds import search_kernels as kernels
-from calipers.bounds.search_kernels import BATCH, DONE, FRESH, FULL, LEAVES, WAITING, Prefixes, Steps
+from calipers.bounds.search_kernels import BATCH, DONE, EXPANDED, FRESH, FULL, LEAVES, WAITING, Prefixes, Steps
 from calipers.exact.bucket_tree import Run
 from calipers.exact.kernels import ULP
 
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 _MIB = 1 << 20
+
+
+class Snapshot(NamedTuple):
+    """Where a search stands: its variables, its steps' tables, and the open prefixes by depth, as bytes of states."""
+
+    variables: np.ndarray
+    steps: Steps
+    opened: dict[int, set[bytes]]
+    halved: bool
+
+    def alive(self, level: int, states: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Whether prefixes `states`, (m, level), have mass when `state`, (m,), comes next."""
+        found, steps = np.ones(len(state), bool), self.steps
+        for r in range(steps.bucket_ptr[level], steps.bucket_ptr[level + 1]):
+            rest = slice(steps.rest_ptr[r], steps.rest_ptr[r + 1])
+            at = steps.table[r] + states[:, steps.rest[rest]].astype(np.int64) @ steps.stride[rest] + state
+            found &= steps.logs[at] > -np.inf
+        return found
 
 
 def needed(run: Run) -> np.ndarray:
@@ -83,6 +102,7 @@ class Frontier:
         )
         self.mass = np.array([-math.inf, 0.0])  # log scale and sum of the masses found
         self.lost = -math.inf  # log of the bounds that were given up
+        self.gave_up = False
         self._gain = np.empty(most)
         self._batch = np.empty((0 if evaluate is None else batch, depth), np.uint8)
         self._batch_bound = np.empty(len(self._batch))
@@ -92,7 +112,7 @@ class Frontier:
 
     def _plant(self, copies: int) -> None:
         """The root; with `copies` = 2 the first variable stays in state 0 and everything counts twice."""
-        p, self._copies = self.prefixes, math.log(copies)
+        p, self._copies, self.halved = self.prefixes, math.log(copies), copies == 2
         p.counts[FRESH] = 1
         p.bound[0] = self._copies
         if copies == 2:
@@ -128,10 +148,23 @@ class Frontier:
         """Prefixes on the heap."""
         return int(self.prefixes.counts[WAITING])
 
-    def open_prefixes(self) -> list[np.ndarray]:
-        """The states of every open prefix, as long as it is deep."""
-        p = self.prefixes
-        return [p.states[slot, : p.depth[slot]].copy() for slot in p.heap[: self.open].tolist()]
+    @property
+    def expanded(self) -> int:
+        """Prefixes that were branched on."""
+        return int(self.prefixes.counts[EXPANDED])
+
+    @property
+    def most(self) -> int:
+        """States of the largest domain."""
+        return len(self._gain)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what is open now."""
+        p, opened = self.prefixes, {}
+        for slot in p.heap[: self.open].tolist():
+            depth = int(p.depth[slot])
+            opened.setdefault(depth, set()).add(p.states[slot, :depth].tobytes())
+        return Snapshot(self.variables, self.steps, opened, self.halved)
 
     def grow(self, expansions: int, dive_share: float = 0.3) -> bool:
         """Expands up to `expansions` prefixes; returns whether it stopped early because a batch was evaluated."""
@@ -158,7 +191,7 @@ class Frontier:
         if len(light) == 0:  # all weigh the same: give up half of them whatever they are
             limit = math.nextafter(float(values.max()), math.inf)
             light = values
-        self.lost = float(np.logaddexp(self.lost, log_sum(light)))
+        self.lost, self.gave_up = float(np.logaddexp(self.lost, log_sum(light))), True
         kernels.keep_heaviest(self.prefixes, limit)
 
     def bracket(self) -> tuple[float, float]:

@@ -20,6 +20,7 @@ import numpy as np
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.core.witness import LogDeterminant as Witness
 from calipers.exact.kernels import ULP
 from calipers.models.ising import Ising
 
@@ -64,7 +65,8 @@ class LogDeterminant(AbstractMethod):
         value, error = found.value, found.error
         total = value - model.beta * model.offset
         error += ULP * (abs(value) + 2.0 * abs(model.beta * model.offset))
-        upper = Side(outward(total, error, 1.0), Grounds.COMPUTED, method=repr(self))
+        proof = lambda: Witness((np.arange(2),) * model.n, found.at)  # noqa: E731
+        upper = Side(outward(total, error, 1.0), Grounds.COMPUTED, method=repr(self), witness=proof)
         return Answer(upper=upper, stats={"steps": step}, plan=plan)
 
 
@@ -76,10 +78,11 @@ def _dense(model: Ising) -> np.ndarray:
 
 
 class Bound(NamedTuple):
-    """The bound at one λ, its rounding estimate, its gradient, and a positive definite estimate of its Hessian."""
+    """The bound at one λ, its rounding estimate, where, its gradient, a positive definite estimate of its Hessian."""
 
     value: float
     error: float
+    at: np.ndarray
     slope: np.ndarray
     curvature: np.ndarray
 
@@ -100,7 +103,7 @@ def bound(J: np.ndarray, h: np.ndarray, lam: np.ndarray) -> Bound | None:
     curvature = 0.5 * covariance**2 + np.outer(mean, mean) * ((V / mu) @ V.T)
     quadratic = float((y * y / mu).sum())
     error = loose * float((0.5 / low).sum()) + quadratic * (2.0 * loose / float(mu.min(initial=1.0)) + 16.0 * n * ULP)
-    return Bound(value, error + 8.0 * ULP * (float(np.abs(terms).sum()) + n), slope, curvature)
+    return Bound(value, error + 8.0 * ULP * (float(np.abs(terms).sum()) + n), lam, slope, curvature)
 
 
 def _newton(J: np.ndarray, h: np.ndarray, lam: np.ndarray, steps: int) -> Iterator[Bound]:

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from calipers.bounds.frontier import Frontier, cells, needed
-from calipers.bounds.mini_bucket import MiniBucket
+from calipers.bounds.mini_bucket import MiniBucket, snapshot
+from calipers.bounds.search_witness import Searched, search_witness
 from calipers.bounds.sweeps import build_tree, optimised, prepare
 from calipers.bounds.tournament import best_of
 from calipers.core.answer import Answer, Grounds, Side, outward
@@ -93,22 +94,24 @@ class Search(AbstractMethod):
         self, reduced: Reduced, run: Run, value: float, ibound: int, until: float, plan: Plan
     ) -> Iterator[Answer]:
         """The bracket whenever it has moved, until the search is done or `until` has come."""
-        frontiers, constant = self._frontiers(reduced, run, plan.limits)
+        searched, constant = self._frontiers(reduced, run, plan.limits)
+        frontiers, bounds = [s.frontier for s in searched], snapshot(reduced, run)
         name, count = repr(Search(ibound, self.sweeps, self.orders)), _EXPANSIONS
         while frontiers and time.monotonic() < until:
             gaps = [f.gap for f in frontiers]
             widest = frontiers[int(np.argmax(gaps))]
             widest.grow(count)
             count = min(max(count, widest.open // 8), 1 << 20)
-            yield joined(reduced, frontiers, constant, run.error, name, {"ibound": ibound}, plan)
+            proof = search_witness(reduced, searched, bounds)
+            yield joined(reduced, frontiers, constant, run.error, name, {"ibound": ibound}, plan, (proof, proof))
             if all(f.done for f in frontiers):
                 return
 
-    def _frontiers(self, reduced: Reduced, run: Run, limits: Limits) -> tuple[list[Frontier], float]:
+    def _frontiers(self, reduced: Reduced, run: Run, limits: Limits) -> tuple[list[Searched], float]:
         """A frontier for every component that was split, and log Z of the others."""
         chosen = needed(run)
         memory = 0.5 * limits.memory - 8.0 * cells(run, chosen)
-        frontiers, constant = [], 0.0
+        found, constant = [], 0.0
         owner = np.array([b.variable for b in run.tree.buckets], np.int64)
         for part in components(reduced):
             inside = np.zeros(len(chosen), bool)
@@ -119,8 +122,9 @@ class Search(AbstractMethod):
                 continue
             halved = unchanged_by_flips(reduced.model, inside)
             share = min(max(memory * len(part) / len(chosen), 1e6), 2e9)
-            frontiers.append(Frontier(run, inside & chosen, bound, memory=share, halved=halved))
-        return frontiers, constant
+            frontier = Frontier(run, inside & chosen, bound, memory=share, halved=halved)
+            found.append(Searched(frontier, part if halved else part[:0]))
+        return found, constant
 
 
 def unchanged_by_flips(model: FactorGraph, inside: np.ndarray) -> bool:

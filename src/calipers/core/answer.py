@@ -5,6 +5,7 @@ better of each side; the failure probabilities of everything that was looked at 
 is read from one *look* (one confidence sequence, one experiment) spends its δ once, however often it is read.
 """
 
+import dataclasses
 import enum
 import itertools
 import math
@@ -221,10 +222,17 @@ def _both(a: tuple[Side, Side] | None, b: tuple[Side, Side] | None) -> tuple[Sid
 
 
 def _better(a: Side, b: Side, sign: float) -> Side:
-    """The tighter of two sides; at equal value the one on better grounds."""
+    """The tighter of two sides; at equal value the one on better grounds.
+
+    An exact value is known to within its stated error; a side of other grounds within it is tighter by rounding only.
+    The exact side takes its place, and its value if that is certain: brackets do not widen.
+    """
     if a.value == b.value:
         return b if _RANK[b.grounds] < _RANK[a.grounds] else a
-    return b if sign * b.value > sign * a.value else a
+    tight, loose = (b, a) if sign * b.value > sign * a.value else (a, b)
+    if loose.grounds is not Grounds.EXACT or tight.grounds is Grounds.EXACT:
+        return tight
+    return loose if tight.delta else dataclasses.replace(loose, value=tight.value)
 
 
 def outward(value: float, error: float, sign: float) -> float:

@@ -7,6 +7,8 @@ propagated zeros, clamping). What a witness does not say, a checker recomputes. 
     Tangent        lower                                       Theorem 1        independent blocks
     Bethe          lower, binary log-supermodular models       Theorem 6        blocks, joined by pseudo-marginals
     Split          either, as its parts                        Theorem 5        a decision tree over the kinds above
+    Search         both                                        Theorem 12       prefixes over one Decomposition
+    LogDeterminant upper, of magnets                           Theorem 13       the diagonal of a quadratic form
     Formula        both, of an Ising model without evidence    Theorem 7        a formula for a uniform magnet
     Drawing        both, of a magnet with few or no fields     Theorems P2, P3  a drawing on a plane or a surface
 """
@@ -110,6 +112,49 @@ class Split(NamedTuple):
     witnesses: tuple[Decomposition | Tangent | Bethe, ...]
 
 
+STOP, BRANCH, DONE = 0, 1, 2
+
+
+class Branches(NamedTuple):
+    """A tree of prefixes over some variables, in the order in which they are assigned.
+
+    `nodes` are its nodes level by level, the root first: `BRANCH` is followed on the next level by one node for each
+    kept state, ascending; `STOP` is a prefix that is bounded; `DONE`, on the last level, a part that is summed exactly.
+    `flips`, if not empty, are variables with two kept states whose exchange, all at once, leaves every factor as it is;
+    the first variable is then assigned its first state only, and everything counts twice.
+    """
+
+    variables: np.ndarray
+    nodes: np.ndarray
+    flips: np.ndarray
+
+
+class Search(NamedTuple):
+    """A sum over parts of the state space: prefixes bounded by mini-buckets, and parts that are summed exactly.
+
+    `bounds` are the mini-buckets; each of the `trees` assigns variables that contain, with each one, all later ones on
+    which its buckets depend. The mass of a prefix is at most that of all times Π F_r / m_r over the buckets of its
+    variables, F_r the product in the bucket and m_r its message. Where no bucket of a variable outside the trees is
+    split, that is an equality at the end of a tree, and counts below too. `parts`, if there are any, is the elimination
+    of everything outside the one tree: what a `DONE` is summed by.
+    """
+
+    bounds: Decomposition
+    trees: tuple[Branches, ...]
+    parts: Decomposition | None = None
+
+
+class LogDeterminant(NamedTuple):
+    """The log-determinant relaxation of a magnet at diag(λ) − J; `diagonal[v]` is λ of variable v.
+
+    The model, on the kept `states`, is a magnet: two states a variable, two variables a factor, no zeros; variables
+    with one state drop out, and their λ is not read.
+    """
+
+    states: tuple[np.ndarray, ...]
+    diagonal: np.ndarray
+
+
 class Formula(NamedTuple):
     """A closed form: `form` "complete" (every pair bound alike, every field alike) or "torus" (no field, one coupling
     along each axis), for which `sites`, shape (m, n), arranges the sites in rows; None for the former.
@@ -139,4 +184,4 @@ class Drawing(NamedTuple):
     extra: np.ndarray
 
 
-Witness = Decomposition | Tangent | Bethe | Split | Formula | Drawing
+Witness = Decomposition | Tangent | Bethe | Split | Search | LogDeterminant | Formula | Drawing

@@ -19,12 +19,16 @@ import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Side
 from calipers.core.model import AbstractDiscreteModel, AbstractModel
-from calipers.core.witness import Decomposition, Drawing, Formula, Witness
+from calipers.core.witness import Decomposition, Drawing, Formula, LogDeterminant, Witness
 from calipers.io.archive import FORMAT, digests, folder, read_archive, write_archive
 from calipers.io.errors import InputError
 from calipers.io.witness_arrays import build_model, decode, encode, model_digest, model_parts
 
-_KINDS: dict[type, str] = {Formula: "closed_form", Drawing: "planar"}  # others are called by their type's name
+_KINDS: dict[type, str] = {  # others are called by their type's name
+    Formula: "closed_form",
+    LogDeterminant: "log_determinant",
+    Drawing: "planar",
+}
 
 
 class Claim(NamedTuple):

@@ -13,7 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
-from calipers.core.witness import Bethe, Block, Bucket, Decomposition, Drawing, Formula, Link, Split, Tangent, Witness
+from calipers.core.witness import (
+    Bethe,
+    Block,
+    Branches,
+    Bucket,
+    Decomposition,
+    Drawing,
+    Formula,
+    Link,
+    LogDeterminant,
+    Search,
+    Split,
+    Tangent,
+    Witness,
+)
 from calipers.io.archive import Arrays, digests, folder, integers, pieces, ragged
 from calipers.io.uai import read_uai
 from calipers.models.factor_graph import FactorGraph
@@ -77,6 +91,8 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
         for k, one in enumerate(witness.witnesses):
             arrays |= {f"{k}/{name}": array for name, array in encode(one, sizes).items()}
         return arrays
+    if isinstance(witness, Search):
+        return _encode_search(witness, sizes)
     kept = [np.asarray(states, np.int64).tolist() for states in witness.states]
     if len(kept) != len(sizes):
         raise ValueError(f"a witness about {len(kept)} variables does not fit a model of {len(sizes)}")
@@ -85,12 +101,24 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
         return arrays | {name: np.asarray(getattr(witness, name), np.int64) for name in Drawing._fields[1:]}
     if isinstance(witness, Decomposition):
         return arrays | _encode_buckets(witness.buckets, counts)
+    if isinstance(witness, LogDeterminant):
+        return arrays | {"diagonal": _flat([witness.diagonal])}
     if isinstance(witness, Bethe):
         arrays |= {"flips": integers(witness.flips), "link": integers(link.factor for link in witness.links)}
         arrays["covariance"] = _flat(link.covariance for link in witness.links)
         arrays["covariance_start"] = np.cumsum([0, *(np.size(c) for _, c in witness.links)], dtype=np.int64)
     blocks = witness.blocks
     return arrays | ragged("order", [b.order for b in blocks]) | _encode_extra([b.extra for b in blocks], counts)
+
+
+def _encode_search(witness: Search, sizes: Sequence[int]) -> Arrays:
+    arrays = {}
+    for name in ("variables", "nodes", "flips"):
+        arrays |= ragged(name, [getattr(tree, name).tolist() for tree in witness.trees])
+    for folder_, one in (("bounds", witness.bounds), ("parts", witness.parts)):
+        found = {} if one is None else encode(one, sizes)
+        arrays |= {f"{folder_}/{name}": array for name, array in found.items()}
+    return arrays
 
 
 def _encode_buckets(buckets: Sequence[Bucket], counts: Sequence[int]) -> Arrays:
@@ -114,7 +142,21 @@ def decode(arrays: Arrays) -> Witness:
     if "tree" in arrays:
         count = 1 + max(arrays["part"].tolist(), default=-1)
         return Split(arrays["tree"], arrays["part"], tuple(_decode(folder(arrays, str(k))) for k in range(count)))
+    if "nodes" in arrays:
+        return _decode_search(arrays)
+    if "diagonal" in arrays:
+        return LogDeterminant(tuple(np.array(kept, np.int64) for kept in pieces(arrays, "kept")), arrays["diagonal"])
     return _decode(arrays)
+
+
+def _decode_search(arrays: Arrays) -> Search:
+    lists = (pieces(arrays, name) for name in ("variables", "nodes", "flips"))
+    trees = tuple(Branches(*(np.array(x, np.int64) for x in row)) for row in zip(*lists, strict=True))
+    bounds, parts = (folder(arrays, name) for name in ("bounds", "parts"))
+    found = [_decode(x) for x in (bounds, parts) if x]
+    if not all(isinstance(x, Decomposition) for x in found):
+        raise ValueError("a search rests on decompositions")
+    return Search(found[0], trees, *found[1:])  # type: ignore[arg-type]
 
 
 def _decode(arrays: Arrays) -> Decomposition | Tangent | Bethe:

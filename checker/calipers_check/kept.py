@@ -1,4 +1,4 @@
-"""Theorem 4 (docs/theorems.md), applied: whether the kept states of a witness are all that may be possible."""
+"""Whether the states that a witness keeps are all that matter (Theorem 4): what an upper bound rests on."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,26 +9,11 @@ from calipers_check.errors import Reject
 from calipers_check.restricted import NOWHERE, Restricted
 
 
-class Coverage:
-    """What an upper bound asks of kept states: that propagation, and shaving, leave no other."""
+class Kept:
+    """The kept states of a witness against what propagation leaves."""
 
     def __init__(self, restricted: Restricted):
         self.restricted = restricted
-
-    def certainly_zero(self, path: Mapping[int, int] = NOWHERE) -> bool:
-        """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
-        propagation, kept = self.restricted.model.propagation, self.restricted.kept
-        settled = not self.hopeless and all(v in path for v in self.dropped)
-        if settled and all(state in kept[v] for v, state in path.items()):
-            return False
-        left = propagation.left(path, self.left)
-        if propagation.contradicts(left):
-            return True
-        restricted = self.restricted.narrowed(path)
-        for v in _dropped(restricted, left):
-            state = min(set(np.flatnonzero(left[v]).tolist()) - set(restricted.kept[v]))
-            raise Reject(f"the witness drops state {state} of variable {v}, which may be possible")
-        return False
 
     @cached_property
     def left(self) -> list[np.ndarray]:
@@ -51,6 +36,21 @@ class Coverage:
     def dropped(self) -> list[int]:
         """Variables of which the witness drops a state that may be possible."""
         return _dropped(self.restricted, self.left)
+
+    def certainly_zero(self, path: Mapping[int, int] = NOWHERE) -> bool:
+        """Whether propagation leaves nothing at `path`; refused when it leaves a state that is not kept."""
+        propagation, kept = self.restricted.model.propagation, self.restricted.kept
+        settled = not self.hopeless and all(v in path for v in self.dropped)
+        if settled and all(state in kept[v] for v, state in path.items()):
+            return False
+        left = propagation.left(path, self.left)
+        if propagation.contradicts(left):
+            return True
+        restricted = self.restricted.narrowed(path)
+        for v in _dropped(restricted, left):
+            state = min(set(np.flatnonzero(left[v]).tolist()) - set(restricted.kept[v]))
+            raise Reject(f"the witness drops state {state} of variable {v}, which may be possible")
+        return False
 
 
 def _dropped(restricted: Restricted, left: list[np.ndarray]) -> list[int]:
