@@ -52,7 +52,7 @@ def chosen(
     """
     began = time.monotonic(), time.thread_time()
     pilots = [_first(r, c, rng) for r, c in zip(references, couplers, strict=True)]
-    pilot = min(pilots, key=lambda p: p.work * p.step)
+    pilot = min(pilots, key=lambda p: p.work * (p.step if steps is None else 1.0))
     if steps is None:
         half = _budget(pilot, limits, _busy(*began)).steps
         pilot = _respaced(pilot, min(max(half // 4, _STEPS), half), rng)

@@ -102,6 +102,8 @@ class Run:
         self.sequences = [BettingSequence(weights, count, half, 0.0) for count in (budget.up, budget.down)]
         self.logs: tuple[list[float], list[float]] = ([], [])
         self.look, self.late = ("bidirectional annealing", next(_looks)), ""
+        self.sources = rng.spawn(2)  # each way has its own, so that the size of batches decides nothing
+        self.couplers = [PerfectSampling(method.coupling).coupler(self.magnet, plan.limits.deadline) for _ in range(2)]
 
     def answers(self) -> Iterator[Answer]:
         """Both sides after every batch."""
@@ -114,18 +116,21 @@ class Run:
 
     def _batch(self, way: int, count: int) -> None:
         """Chains up from the reference (way 0), or down from perfect samples (way 1)."""
-        coupler, sign = self.pilot.coupler, 1.0 - 2.0 * way
+        sign, logs = 1.0 - 2.0 * way, np.zeros(count)
         try:
-            if way == 0:
-                spins = self.pilot.reference.start(count, coupler, self.rng)
-            else:
-                spins = np.array([coupler.draw(1.0, self.rng) for _ in range(count)], np.int8).reshape(count, self.magnet.n)
+            for k in range(count):
+                rng = self.sources[way].spawn(1)[0]
+                spins = self._start(way, rng)
+                logs[k] = anneal(self.magnet, self.schedules[way], spins, rng).logs[0]
         except Unfinished as late:
-            self.late = str(late)
-            return
-        logs = anneal(self.magnet, self.schedules[way], spins, self.rng).logs
+            self.late, logs = str(late), logs[:k]
         self.logs[way].extend(logs.tolist())
         self.sequences[way].update(np.exp(np.minimum(logs - sign * self.pilot.log_ratio, _CEILING)))
+
+    def _start(self, way: int, rng: np.random.Generator) -> np.ndarray:
+        """An exact draw where a chain begins, int8 (1, n)."""
+        coupler = self.couplers[way]
+        return self.pilot.reference.start(1, coupler, rng) if way == 0 else coupler.draw(1.0, rng)[None]
 
     def _answer(self) -> Answer:
         reference, ratio, limits = self.pilot.reference, self.pilot.log_ratio, self.plan.limits
@@ -150,5 +155,5 @@ class Run:
     def _stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = {"reference": self.pilot.reference.name, "steps": len(self.pilot.schedule) - 1}
         stats |= {"chains_up": len(self.logs[0]), "chains_down": len(self.logs[1])}
-        stats |= {"log_weight_variance": self.pilot.variance, "perfect_samples": self.pilot.coupler.draws}
+        stats |= {"log_weight_variance": self.pilot.variance, "perfect_samples": self.couplers[1].draws}
         return stats | ({"perfect_sampling": self.late} if self.late else {})

@@ -83,7 +83,8 @@ class Coupler:
         self._met: dict[tuple[bool, int], list[int]] = {}  # sweeps until the states met, by coupling and scale
         self._last = [_FIRST]
         n = magnet.n
-        self._mark, self._queue, self._stamp = np.zeros(n, np.int64), np.zeros((2, n), np.int64), 0
+        self._mark, self._queue = np.zeros(n, np.int64), np.zeros((2, n), np.int64)
+        self._at = np.zeros(2, np.int64)  # places that differ; the last mark, which the kernel itself moves on
 
     def draw(self, scale: float, rng: np.random.Generator) -> np.ndarray:
         """One draw of the spins of the gauge, int8 (n,), from exp(−G − scale·H).
@@ -123,7 +124,8 @@ class Coupler:
         size = self.magnet.m if by_bonds else self.magnet.n
         top = np.ones(size, np.bool_ if by_bonds else np.int8)
         bottom = np.zeros(size, np.bool_) if by_bonds else -top
-        at, done, met = np.array([size, self._stamp]), 0, 0
+        at, done, met = self._at, 0, 0
+        at[0] = size
         cost = self.magnet.bonds.at(scale)
         piece = max(1, _PIECE // max(size, 1))
         for length, seed in zip(reversed(lengths), reversed(seeds), strict=True):
@@ -137,7 +139,6 @@ class Coupler:
                     last = kernels.bond_sweeps(
                         self.magnet.bonds, cost, top, bottom, stream, sweeps, self._mark, self._queue, at
                     )
-                    self._stamp = int(at[1])
                 else:
                     last = kernels.spin_sweeps(self.magnet.bonds, cost, top, bottom, stream, sweeps, at)
                 met = done + last if apart else met
