@@ -23,5 +23,7 @@ METHODS = {
     "Clamping": "calipers.bounds.clamping",
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
+    "BidirectionalAnnealing": "calipers.bounds.bidirectional",
+    "TootsiePop": "calipers.bounds.tootsie_pop",
     "Bethe": "calipers.variational.bethe",
 }

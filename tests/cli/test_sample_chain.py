@@ -7,10 +7,10 @@ import pytest
 import typer
 
 import calipers as cal
-from calipers.cli.method_text import KERNELS, parse_sampler
+from calipers.cli.method_text import SAMPLERS, parse_sampler
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_reprs_round_trip(name):
     kernel = parse_sampler(name)
     assert isinstance(kernel, getattr(cal, name))

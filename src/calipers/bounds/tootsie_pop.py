@@ -38,7 +38,8 @@ _looks = itertools.count()
 class TootsiePop(AbstractMethod):
     """Both sides of log Z of a ferromagnet at δ, from Poisson counts.
 
-    **Arguments:** `runs`, at most, or None for as many as the limits allow; `sampling`, how perfect samples are drawn.
+    **Arguments:** `runs`, at most, or None for as many as the limits allow; `coupling` of the perfect samples, as in
+    `PerfectSampling`.
 
     **Proves** both sides statistically. Needs `limits.delta` > 0 and a `key`.
     """
@@ -84,10 +85,8 @@ class TootsiePop(AbstractMethod):
         """Runs in batches; the bracket after each."""
         limits, look = plan.limits, ("tootsie-pop", next(_looks))
         began, pilot = time.perf_counter(), []
-        while len(pilot) < _PILOT or time.perf_counter() - began < 0.04 * min(limits.seconds_left(), 100.0):
+        while len(pilot) < _PILOT or self._more(len(pilot), time.perf_counter() - began, limits):
             pilot.append(run(coupler, cold, rng))
-            if self.runs is not None and len(pilot) >= max(_PILOT, self.runs // 16):
-                break
         guess, pace = float(np.mean(pilot)), (time.perf_counter() - began) / len(pilot)
         wanted = guess * (7.0 / limits.gap) ** 2 if limits.gap > 0.0 else math.inf
         target = min(wanted, max(limits.seconds_left(), 0.0) / pace, 1e12) if self.runs is None else self.runs
@@ -98,6 +97,10 @@ class TootsiePop(AbstractMethod):
             for _ in range(batch):
                 sequence.update(1, run(coupler, cold, rng))
             yield self._answer(sequence, coupler, cold, plan, look)
+
+    def _more(self, pilots: int, seconds: float, limits: Limits) -> bool:
+        """Whether the pilot should go on: a sixteenth of the runs, or a part of the time."""
+        return seconds < 0.04 * min(limits.seconds_left(), 100.0) if self.runs is None else pilots < self.runs // 16
 
     def _answer(self, sequence: PoissonSequence, coupler: Coupler, cold: bool, plan: Plan, look: tuple) -> Answer:
         magnet, mean = coupler.magnet, sequence.total / sequence.count

@@ -13,7 +13,7 @@ import typer
 
 from calipers.catalogue import METHODS
 
-KERNELS = {
+SAMPLERS = {
     "Metropolis": "calipers.sampling.local",
     "HeatBath": "calipers.sampling.local",
     "Gibbs": "calipers.sampling.gibbs",
@@ -22,26 +22,27 @@ KERNELS = {
     "ParallelTempering": "calipers.sampling.tempering",
     "Multispin": "calipers.sampling.multispin",
     "MultispinReplicas": "calipers.sampling.replicas",
+    "PerfectSampling": "calipers.sampling.perfect",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
 
 
 def parse_sampler(text: str) -> Any:
-    """The same for what can sample: Markov kernels too."""
-    kernel = next((k for k in KERNELS if _plain(text).partition("(")[0] == _plain(k)), None)
-    if kernel is None:
+    """The same for what can sample: Markov kernels and perfect sampling too."""
+    named = next((k for k in SAMPLERS if _plain(text).partition("(")[0] == _plain(k)), None)
+    if named is None:
         return parse_method(text)
     try:
         tree: ast.expr | None = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        tree = None if "(" in text else ast.Name(kernel)  # a bare name may have hyphens
+        tree = None if "(" in text else ast.Name(named)  # a bare name may have hyphens
     if isinstance(tree, ast.Name | ast.BinOp) and "(" not in text:
-        return _construct(kernel, [], {})
+        return _construct(named, [], {})
     if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)) or any(
         k.arg is None for k in tree.keywords
     ):
-        raise _bad(f"{text[:80]!r} is not a Markov kernel")
-    return _construct(kernel, [_literal(a) for a in tree.args], {str(k.arg): _literal(k.value) for k in tree.keywords})
+        raise _bad(f"{text[:80]!r} is not a sampler")
+    return _construct(named, [_literal(a) for a in tree.args], {str(k.arg): _literal(k.value) for k in tree.keywords})
 
 
 def _literal(node: ast.expr) -> Any:
@@ -90,7 +91,7 @@ def _build(node: ast.expr, text: str) -> Any:
 
 def _construct(name: str, args: list[Any], keywords: dict[str, Any]) -> Any:
     try:
-        method = getattr(importlib.import_module((METHODS | KERNELS)[name]), name)(*args, **keywords)
+        method = getattr(importlib.import_module((METHODS | SAMPLERS)[name]), name)(*args, **keywords)
     except (TypeError, ValueError) as error:
         raise _bad(f"{name}: {error}") from None
     for field in dataclasses.fields(method):

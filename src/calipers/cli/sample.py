@@ -22,11 +22,13 @@ Examples:
   calipers sample square:8x8,J=pm1,seed=1 --most-probable 5
   calipers sample chain:20 --T 0.5 -n 3 --json
   calipers sample square:64x64,T=2.269 -n 4000 --method "Wolff()" --every 5 -o run.npz
+  calipers sample cubic:16x16x16,T=4.5 -n 100 --method perfect-sampling -o run.npz
 
 \b
 FILE ends in .npz (arrays `states`, `method`, `independent`, `effective_size`, …) or .csv; without it
 rows of states go to stdout. State 0 is spin +1, state 1 is spin -1. Samples are exact and independent;
-a model that is too wide for that is refused, with the estimate, unless --method is a Markov kernel:
+a model that is too wide for that is refused, with the estimate, unless --method is PerfectSampling()
+(ferromagnets of any size, and what flips of spins make of them; exact and independent too), or a Markov kernel:
 Metropolis(), HeatBath(), Gibbs(), SwendsenWang(), Wolff(), ParallelTempering(), Multispin() or
 MultispinReplicas(). Its samples are NOT independent: effective size, autocorrelation time and R-hat come
 with them. Exit codes: 0 done; 3 refused, or a limit came first (the samples so far are written); 130
@@ -52,7 +54,7 @@ def sample(
         typer.Option(metavar="K", help="The K configurations of the largest weight, instead of samples.", min=1),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="auto, an exact engine that draws samples, or a Markov kernel.")
+        str, typer.Option(help="auto, an exact engine that draws samples, perfect-sampling, or a Markov kernel.")
     ] = _METHOD,
     every: Annotated[
         int | None, typer.Option(metavar="K", help="Markov kernels: sweeps between samples. [default: 1]", min=1)
@@ -137,7 +139,9 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
     states = np.concatenate(parts)
     count, short = len(states), "interrupted" if interrupts.asked else "time"
     about = {"count": count, "independent": True, "effective_size": float(count), "method": repr(method)}
-    return Drawn(states, about, found.answer, "exact" if count == job.wanted else short)
+    stopped, known = "exact" if count == job.wanted else short, found.answer if found.answer.exact else None
+    late = "perfect sampling was cut short: what was finished leans towards what is quick" if known is None else ""
+    return Drawn(states, about, known, stopped, late if stopped != "exact" else "")
 
 
 def _best(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
@@ -184,3 +188,5 @@ def _report(drawn: Drawn, doc: dict[str, Any], say: Any) -> None:
     if drawn.answer is not None:
         line += f"; log Z {show_bracket(float(drawn.answer.lower), float(drawn.answer.upper))}"
     say(line + ("" if drawn.stopped == "exact" else f" (stopped: {drawn.stopped})"))
+    if "fast_mixing" in about:
+        say(about["fast_mixing"])

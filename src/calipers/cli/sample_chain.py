@@ -63,6 +63,10 @@ def _about(result: Any, count: int, chains: int) -> dict[str, Any]:
     worth = min(result.effective_size.values(), default=0.0)
     about = {"count": count, "independent": False, "effective_size": min(worth, float(count)), "method": result.kernel}
     about |= {"chains": chains, "every": result.measure_every, "burn_in": result.burn_in, "reliable": result.reliable}
+    if result.mixing is not None:
+        about["fast_mixing"] = str(result.mixing)
+        known |= {"dobrushin": out.plain(result.mixing.dobrushin), "spectral_width": out.plain(result.mixing.spectral)}
+        known["mixing_sweeps"] = result.mixing.sweeps()
     return about | known
 
 

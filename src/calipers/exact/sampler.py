@@ -20,8 +20,8 @@ from calipers.core.model import AbstractDiscreteModel
 class ExactSampler(NamedTuple):
     """What an exact engine has found out about a model: `draw(count, generator)` gives independent samples of it.
 
-    `draw` returns states of the original variables, shape (count, n); `answer` is log Z, which it knows too; `at_once`
-    is how many states (samples × n) a call should give: many, for an engine that starts anew at each call.
+    `draw` returns states of the original variables, shape (count, n), or fewer rows if its limits say so; `answer` is
+    log Z, which an engine knows too; `at_once` is how many states (samples × n) a call should give: many, for an engine that starts anew at each call.
     """
 
     draw: Callable[[int, np.random.Generator], np.ndarray]
@@ -30,12 +30,12 @@ class ExactSampler(NamedTuple):
 
 
 @functools.singledispatch
-def sampler(method: AbstractMethod, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
+def sampler(method: Any, model: AbstractDiscreteModel, limits: Limits = Limits()) -> ExactSampler:
     """The exact sampler of an engine, ready to draw.
 
     **Raises:** `Refusal` when the method has none, or will not take this model under these limits.
     """
-    raise Refusal(f"{method!r} draws no exact samples; use Elimination(), TransferMatrix() or Planar()")
+    raise Refusal(f"{method!r} draws no exact samples; use Elimination(), TransferMatrix(), Planar() or PerfectSampling()")
 
 
 def state_type(model: AbstractDiscreteModel) -> Any:

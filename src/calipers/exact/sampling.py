@@ -31,7 +31,7 @@ class Samples(eqx.Module):
     **Arguments:** `states`, shape (count, n), the smallest signed integer type that holds them; `independent`, whether
     they are independent draws from the model itself; `effective_size`, how many independent draws they are worth;
     `method`; `answer`, the bracket on log Z that came with them; `result`, `TIME_LIMIT` when there are fewer than
-    were asked for, else `EXACT`.
+    were asked for, else that of `answer`: `EXACT`, or `EXHAUSTED` from a sampler that does not know log Z.
     """
 
     states: np.ndarray
@@ -56,15 +56,15 @@ def sample(
     *,
     key: Any = None,
     seed: int | None = None,
-    method: AbstractMethod | None = None,
+    method: Any = None,
     time_limit: float = 60.0,
     memory: float = 8e9,
 ) -> Samples:
     """Draws configurations of a model, exactly and independently.
 
     **Arguments:** `count`, how many; `key`, a typed `jax.random.key`, or `seed`, an integer, which is short for
-    `jax.random.key(seed)`; `method`, an exact engine, by default the first of
-    `ENGINES` that takes the model; `time_limit`, seconds; `memory`, bytes.
+    `jax.random.key(seed)`; `method`, an exact engine, or `PerfectSampling()`, by
+    default the first of `ENGINES` that takes the model; `time_limit`, seconds; `memory`, bytes.
 
     **Returns:** `Samples`; when the time was up they are fewer than `count`, and `result` says so.
 
@@ -78,13 +78,13 @@ def sample(
     method, found = choose(model, limits, ENGINES if method is None else (method,))
     nothing = np.zeros((0, model.n), state_type(model))
     states = np.concatenate([nothing, *draws(found, model.n, count, rng, limits.deadline)])
-    result = Result.EXACT if len(states) == count else Result.TIME_LIMIT
+    result = found.answer.result if len(states) == count else Result.TIME_LIMIT
     return Samples(states, True, float(len(states)), repr(method), found.answer, result)
 
 
 def choose(
-    model: AbstractDiscreteModel, limits: Limits = Limits(), engines: Sequence[AbstractMethod] = ENGINES
-) -> tuple[AbstractMethod, ExactSampler]:
+    model: AbstractDiscreteModel, limits: Limits = Limits(), engines: Sequence[Any] = ENGINES
+) -> tuple[Any, ExactSampler]:
     """The first engine that takes the model, and its sampler. Raises `Refusal` with the reasons of all of them."""
     reasons = []
     for engine in engines:

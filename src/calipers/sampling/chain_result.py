@@ -11,6 +11,7 @@ from calipers.sampling.estimates import Estimate, estimates, slowest
 from calipers.sampling.gibbs import ergodic
 from calipers.sampling.kernel import AbstractKernel
 from calipers.sampling.measure import inverse_temperature
+from calipers.sampling.mixing import FastMixing, proven
 
 MOST_R_HAT = 1.01
 
@@ -20,7 +21,8 @@ class ChainResult(eqx.Module):
 
     **Arguments:** `estimates`, by name; `series`, (chains, t) each; `tau`, `r_hat`, `effective_size` by name: of each
     series, and of "abs_magnetization"; τ is in sweeps; `states`, (chains, t, n), if kept; `measure_every`, `burn_in`;
-    `kernel`, as text; `interrupted`; `reliable`: chains longer than 50 τ, R̂ below 1.01, and a kernel that certainly
+    `kernel`, as text; `interrupted`; `mixing`, where heat bath of this model certainly mixes fast, else None; `reliable`:
+    chains longer than 50 τ, R̂ below 1.01, and a kernel that certainly
     reaches every configuration.
     """
 
@@ -35,6 +37,7 @@ class ChainResult(eqx.Module):
     kernel: str = eqx.field(static=True)
     interrupted: bool = eqx.field(static=True)
     ergodic: bool = eqx.field(static=True)
+    mixing: FastMixing | None = eqx.field(static=True, default=None)
 
     @property
     def measurements(self) -> int:
@@ -59,7 +62,8 @@ class ChainResult(eqx.Module):
         verdict = (
             "" if self.reliable else "\nnot reliable: the chain is too short, its parts disagree, or zeros part it"
         )
-        return "\n".join([*lines, *worth]) + verdict
+        known = [] if self.mixing is None else [str(self.mixing)]
+        return "\n".join([*lines, *worth, *known]) + verdict
 
 
 def summarise(
@@ -78,5 +82,5 @@ def summarise(
         size = {k: float(effective_size(x)) for k, x in watched.items()}
         found = estimates(series, inverse_temperature(model), model.n, slowest(watched))
     return ChainResult(
-        found, series, tau, r_hat, size, states, every, burn_in, repr(kernel), interrupted, ergodic(model)
+        found, series, tau, r_hat, size, states, every, burn_in, repr(kernel), interrupted, ergodic(model), proven(model)
     )

@@ -7,7 +7,7 @@ from calipers.sampling.streams import uniform
 
 
 @njit(cache=True, nogil=True)
-def _root(parent, i):
+def root(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]  # halve the path
         i = parent[i]
@@ -15,8 +15,8 @@ def _root(parent, i):
 
 
 @njit(cache=True, nogil=True)
-def _join(parent, i, j):
-    i, j = _root(parent, i), _root(parent, j)
+def join(parent, i, j):
+    i, j = root(parent, i), root(parent, j)
     if i < j:
         parent[j] = i
     else:
@@ -33,9 +33,9 @@ def _bind(wiring, bond, tie, x, stream, parent):
         for e in range(wiring.ptr[i], wiring.ptr[i + 1]):
             j = wiring.nbr[e]
             if j > i and wiring.coupling[e] * x[i] * x[j] > 0.0 and uniform(stream) < bond[e]:
-                _join(parent, i, j)
+                join(parent, i, j)
         if wiring.field[i] * x[i] > 0.0 and uniform(stream) < tie[i]:
-            _join(parent, i, n)
+            join(parent, i, n)
 
 
 @njit(cache=True, nogil=True)
@@ -48,9 +48,9 @@ def swendsen_wang(wiring, bond, tie, spins, streams, sweeps, moved):
         for _ in range(sweeps):
             _bind(wiring, bond, tie, x, stream, parent)
             turn[:] = -1
-            turn[_root(parent, n)] = 0
+            turn[root(parent, n)] = 0
             for i in range(n):
-                r = _root(parent, i)
+                r = root(parent, i)
                 if turn[r] < 0:
                     turn[r] = uniform(stream) < 0.5
                 if turn[r]:

@@ -52,15 +52,15 @@ def _joined(bonds, is_open, i, j, mark, queue, stamp):
 
 
 @njit(cache=True, nogil=True)
-def bond_sweeps(bonds, scale, top, bottom, stream, sweeps, mark, queue, at):
+def bond_sweeps(bonds, cost, top, bottom, stream, sweeps, mark, queue, at):
     """Sweeps of both states by the same random numbers, in place; `at` holds [differing bonds, stamp].
+
+    `cost` is that of each level, nats.
 
     **Returns** the sweep after which no bond differed, `sweeps` + 1 if some still do.
     """
-    joined, apart = np.empty(len(bonds.costs)), np.empty(len(bonds.costs))
-    for c in range(len(bonds.costs)):
-        joined[c] = -np.expm1(-scale * bonds.costs[c])
-        apart[c] = joined[c] / (2.0 - joined[c])
+    joined = -np.expm1(-cost)
+    apart = joined / (2.0 - joined)
     differ, stamp, met = at[0], at[1], sweeps + 1
     for sweep in range(sweeps):
         if differ == 0 and met > sweeps:
@@ -113,7 +113,7 @@ def colour(bonds, is_open, stream, spins):
 
 
 @njit(cache=True, nogil=True)
-def spin_sweeps(bonds, scale, top, bottom, stream, sweeps, at):
+def spin_sweeps(bonds, cost, top, bottom, stream, sweeps, at):
     """Heat-bath sweeps of two states of spins, bottom ≤ top, by the same random numbers; returns as `bond_sweeps`."""
     differ, met = at[0], sweeps + 1
     for sweep in range(sweeps):
@@ -122,10 +122,10 @@ def spin_sweeps(bonds, scale, top, bottom, stream, sweeps, at):
         for i in range(len(top)):
             pull = 0.0
             if bonds.tie[i] >= 0:
-                pull = scale * bonds.costs[bonds.level[bonds.tie[i]]] * bonds.want[i]
+                pull = cost[bonds.level[bonds.tie[i]]] * bonds.want[i]
             high = low = pull
             for k in range(bonds.ptr[i], bonds.ptr[i + 1]):
-                j, half = bonds.nbr[k], scale * bonds.costs[bonds.level[bonds.bond[k]]]
+                j, half = bonds.nbr[k], cost[bonds.level[bonds.bond[k]]]
                 high += half * top[j]
                 low += half * bottom[j]
             u = uniform(stream)
@@ -143,7 +143,7 @@ def spin_sweeps(bonds, scale, top, bottom, stream, sweeps, at):
 
 @njit(cache=True, nogil=True)
 def excess(bonds, spins):
-    """H(x) of one configuration in the gauge, nats at λ = 1: the cost of what is not satisfied."""
+    """H(x) of one configuration in the gauge, nats at λ = 1: the cost of what is scaled and not satisfied."""
     total, n = 0.0, len(spins)
     for e in range(len(bonds.head)):
         i, j = bonds.head[e], bonds.tail[e]
