@@ -21,6 +21,7 @@ KERNELS = {
     "Wolff": "calipers.sampling.cluster",
     "ParallelTempering": "calipers.sampling.tempering",
     "Multispin": "calipers.sampling.multispin",
+    "ShardedMultispin": "calipers.sampling.sharded",
     "MultispinReplicas": "calipers.sampling.replicas",
 }
 _LONGEST = 2000  # characters; deeper nesting than that holds means nothing and would exhaust the parser
