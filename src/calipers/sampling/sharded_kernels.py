@@ -81,48 +81,53 @@ def at_least(bonds: list[Array]) -> list[Array]:
     return found
 
 
-def half_sweep(mine, other, colour, key, clock, bits, rest, sure, sign):  # type: ignore[no-untyped-def]
+def half_sweep(mine, other, colour, key, clock, bits, rest, sure, sign):
     """Metropolis for one colour.
 
     **Arguments:** `mine`, `other` (chains, S, …); `bits` (r, 16), `rest`, `sure` (r,): `thresholds` of the rates of
-    d, d−1, …, 0 broken bonds, then, if there is a field, for spins down and up of 0 … 2d broken bonds; `sign`, of size
+    d−1, d−2, …, 0 broken bonds, or, if there is a field, for spins down and up of 0 … 2d broken bonds; `sign`, of size
     0 where no bond is negative.
     """
     bonds = broken_bonds(mine, other, colour, sign)
-    s, t = seeds(key, clock, colour, mine)
-    tie = plane(s, t, PLANES)
-    if len(bits) == len(bonds) // 2:  # no field: one comparison for each rate, certain where half are broken
-        more = at_least(bonds)
-        below = [jnp.where(tie < r, ALL, 0).astype(jnp.uint32) for r in rest]
+    planes = [plane(*seeds(key, clock, colour, mine), k) for k in range(PLANES + 1)]
+    plain = len(bits) == len(bonds) // 2
+    return mine ^ (
+        _without_field(bonds, planes, bits, rest) if plain else _flips(mine, bonds, planes, bits, rest, sure)
+    )
+
+
+def _without_field(bonds: list[Array], planes: list[Array], bits: Array, rest: Array) -> Array:
+    """Who flips: certainly where half the bonds are broken, else by one comparison a rate."""
+    *enough, flip = at_least(bonds)
+    enough = [*enough[::-1], jnp.full_like(flip, ALL)]
+    for more, m, r in zip(enough, bits, rest, strict=True):  # d−1 or more broken, …, 0 or more
+        below = jnp.where(planes[PLANES] < r, ALL, 0).astype(jnp.uint32)
         for k in range(PLANES):
-            q = plane(s, t, k)
-            below = [(x & q) | (bits[c, k] & (x | q)) for c, x in enumerate(below)]
-        enough = [*more[-2::-1], ALL]  # d−1 or more broken, …, 0 or more
-        flip = more[-1]
-        for x, e in zip(below, enough, strict=True):
-            flip |= x & e
-        return mine ^ flip
+            below = (below & planes[k]) | (m[k] & (below | planes[k]))
+        flip |= below & more
+    return flip
+
+
+def _in_a_field(mine: Array, bonds: list[Array], planes: list[Array], bits: Array, rest: Array, sure: Array) -> Array:
+    """Who flips in a field: each spin's number against the threshold of its own class."""
     classes = _classes(mine, bonds)
-    flip = _pick(classes, sure)
-    below = _pick(classes, jnp.where(tie[None] < rest.reshape(-1, *[1] * tie.ndim), ALL, 0).astype(jnp.uint32))
+    below = _pick(classes, [jnp.where(planes[PLANES] < r, ALL, 0).astype(jnp.uint32) for r in rest])
     for k in range(PLANES):
-        q, bound = plane(s, t, k), _pick(classes, bits[:, k])
-        below = (below & q) | (bound & (below | q))
-    return mine ^ (flip | below)
+        bound = _pick(classes, bits[:, k])
+        below = (below & ~planes[k]) | (bound & (below | ~planes[k]))
+    return _pick(classes, sure) | below
 
 
 def _classes(mine: Array, bonds: list[Array]) -> list[Array]:
     """Words of the spins down, then up, with exactly 0, 1, …, 2d bonds broken."""
     exactly = [~bonds[0], bonds[0]]
     for x in bonds[1:]:
-        exactly = [
-            ((exactly[k] & ~x) if k < len(exactly) else 0) | ((exactly[k - 1] & x) if k else 0)
-            for k in range(len(exactly) + 1)
-        ]
+        between = [(b & ~x) | (a & x) for a, b in itertools.pairwise(exactly)]
+        exactly = [exactly[0] & ~x, *between, exactly[-1] & x]
     return [way & x for way in (~mine, mine) for x in exactly]
 
 
-def _pick(classes: list[Array], words) -> Array:  # type: ignore[no-untyped-def]
+def _pick(classes: list[Array], words: Array | list[Array]) -> Array:
     """The word that belongs to each spin's class."""
     found = classes[0] & words[0]
     for c, w in zip(classes[1:], words[1:], strict=True):
@@ -131,10 +136,10 @@ def _pick(classes: list[Array], words) -> Array:  # type: ignore[no-untyped-def]
 
 
 @jax.jit
-def sweeps(black, white, key, clock, count, bits, rest, sure, sign):  # type: ignore[no-untyped-def]
+def sweeps(black, white, key, clock, count, bits, rest, sure, sign):
     """`count` sweeps; the number is traced, as is everything but shapes."""
 
-    def one(_, at):  # type: ignore[no-untyped-def]
+    def one(_, at):
         black, white, clock = at
         black = half_sweep(black, white, 0, key, clock, bits, rest, sure, sign)
         white = half_sweep(white, black, 1, key, clock, bits, rest, sure, sign)
@@ -144,12 +149,12 @@ def sweeps(black, white, key, clock, count, bits, rest, sure, sign):  # type: ig
 
 
 @jax.jit
-def totals(black, white, sign):  # type: ignore[no-untyped-def]
+def totals(black, white, sign):
     """Spins up and bonds broken, (2, chains, S): whoever adds them up needs 64 bits."""
     axes = tuple(range(2, black.ndim))
 
     def count(words: list[Array]) -> Array:
-        return sum(lax.population_count(x).astype(jnp.int32).sum(axes) for x in words)  # type: ignore[return-value]
+        return jnp.sum(jnp.stack([lax.population_count(x).astype(jnp.int32).sum(axes) for x in words]), axis=0)
 
     return jnp.stack([count([black, white]), count(broken_bonds(black, white, 0, sign))])
 
