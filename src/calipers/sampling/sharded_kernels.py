@@ -90,10 +90,9 @@ def half_sweep(mine, other, colour, key, clock, bits, rest, sure, sign):
     """
     bonds = broken_bonds(mine, other, colour, sign)
     planes = [plane(*seeds(key, clock, colour, mine), k) for k in range(PLANES + 1)]
-    plain = len(bits) == len(bonds) // 2
-    return mine ^ (
-        _without_field(bonds, planes, bits, rest) if plain else _flips(mine, bonds, planes, bits, rest, sure)
-    )
+    if len(bits) == len(bonds) // 2:
+        return mine ^ _without_field(bonds, planes, bits, rest)
+    return mine ^ _in_a_field(mine, bonds, planes, bits, rest, sure)
 
 
 def _without_field(bonds: list[Array], planes: list[Array], bits: Array, rest: Array) -> Array:
