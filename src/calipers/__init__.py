@@ -56,6 +56,7 @@ _HOMES = {
     "calipers.sampling.multispin": ("Multispin",),
     "calipers.sampling.perfect": ("PerfectSampling",),
     "calipers.sampling.replicas": ("MultispinReplicas",),
+    "calipers.sampling.sharded": ("ShardedMultispin",),
     "calipers.sampling.tempering": ("ParallelTempering",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("annealed_upper",),

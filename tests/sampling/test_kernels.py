@@ -4,24 +4,20 @@ Statistical tests have fixed seeds. Energies of independent chains are counted o
 is many autocorrelation times, so that the χ² of the counts is what it says: the limit is passed once in 10⁶.
 """
 
-import math
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from tests.sampling.chains import SLABS, WIDE, begin, probabilities, same, surprise
 
 import calipers as cal
-from calipers.exact.density_of_states import torus_density_of_states
-from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, packing, replicas, tempering
+from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, replicas, tempering
 from calipers.sampling.kernel import leaves, with_leaves
 from calipers.sampling.tempering import rejection, round_trips
 
 SQUARE = cal.Ising.square((4, 4), beta=0.4)
 FIELD = cal.Ising.square((3, 3), coupling="gauss:0.6", field="gauss:0.5", periodic=False, beta=0.7, seed=3)
 GLASS = cal.Ising.cubic((2, 2, 3), coupling="pm1", periodic=False, beta=0.6, seed=2)
-WIDE = cal.Ising.square((4, 128), beta=0.4)
 ODD = cal.Ising.from_arrays(np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([1.0, 1, 1, -1]), n=6, beta=0.5)
 POTTS = cal.FactorGraph.from_tables(
     (3, 3, 3, 2), [((0, 1), 1 + np.eye(3)), ((1, 2), 1 + np.eye(3)), ((0, 2), 1 + 2 * np.eye(3)),
@@ -40,27 +36,9 @@ CASES = [
     (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
     (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD),
 ]  # fmt: skip
-SLABS = [
-    (cal.Multispin(), model)
-    for model in (
-        WIDE, cal.Ising.square((4, 128), beta=0.4, coupling=-1.0), cal.Ising.cubic((4, 4, 128), beta=0.2),
-        cal.Ising.square((6, 128), coupling="pm1", beta=0.5, seed=4),
-        cal.Ising.cubic((4, 6, 128), coupling="pm1", beta=0.5, seed=5),
-    )
-]  # fmt: skip
 PROTOCOL = [*CASES, *SLABS]
 names = [f"{kernel!r}-{model.n}" for kernel, model in CASES]
 all_names = [f"{kernel!r}-{model.n}-{k}" for k, (kernel, model) in enumerate(PROTOCOL)]
-
-
-def begin(kernel, model, seed=1, chains=64, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # frustration, tested below
-        return kernel.init(model, seed=seed, chains=chains, **options)
-
-
-def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
 
 
 @pytest.mark.parametrize(("kernel", "model"), PROTOCOL, ids=all_names)
@@ -112,26 +90,6 @@ def test_a_meter_reads_what_is_there(kernel, model):
         assert np.isnan(magnetization).all()
 
 
-def probabilities(model):
-    """p of every configuration, by mixed radix."""
-    x = np.stack(np.unravel_index(np.arange(np.prod(model.domains)), tuple(model.domains)), axis=1)
-    log = np.array([model.log_weight(row) for row in x]) if len(x) < 5000 else -model.beta * model.energy(1.0 - 2 * x)
-    p = np.exp(log - log.max())
-    return p / p.sum()
-
-
-def surprise(counts, p):
-    """The probability of a larger χ², bins of less than 10 expected put together."""
-    order = np.argsort(p)
-    expected, seen = p[order] * counts.sum(), counts[order]
-    small = expected < 10
-    expected = np.append(expected[~small], expected[small].sum())
-    seen = np.append(seen[~small], seen[small].sum())
-    used = expected > 0
-    assert seen[~used].sum() == 0
-    return chi2.sf(((seen - expected)[used] ** 2 / expected[used]).sum(), max(used.sum() - 1, 1))
-
-
 @pytest.mark.parametrize(("kernel", "model"), CASES, ids=names)
 def test_configurations_have_their_probabilities(kernel, model):
     """Chains looked at every 40 sweeps (20 when tempered), several τ: counts hardly correlate."""
@@ -150,81 +108,6 @@ def test_configurations_have_their_probabilities(kernel, model):
 def test_the_test_can_fail():
     counts = np.random.default_rng(0).multinomial(10_000, probabilities(FIELD.tempered(1.1)))
     assert surprise(counts, probabilities(FIELD)) < 1e-6
-
-
-@pytest.mark.parametrize("beta", [0.3, 0.44, 0.6])
-def test_multispin_energies_are_kaufmans(beta):
-    from calipers.exact.kaufman import torus_energy
-
-    model = cal.Ising.square((8, 128), beta=beta)
-    state = cal.Multispin().init(model, seed=5, chains=8, start=np.zeros(model.n, int))
-    meter, series = cal.Multispin().meter(model), []
-    for _ in range(600):
-        state, _ = cal.Multispin().step(state, 10)
-        series.append(meter(state).energy)
-    means = np.array(series)[100:].mean(0)
-    z = (means.mean() - torus_energy((8, 128), 1 / beta)) / (means.std(ddof=1) / np.sqrt(8))
-    assert abs(z) < 5.4  # Student's t with 7 degrees of freedom: once in 10³
-
-
-@pytest.mark.parametrize(("kernel", "model"), SLABS, ids=range(len(SLABS)))
-def test_flips_of_the_first_colour_have_their_probabilities(kernel, model):
-    """From random spins: of the black spins with so many bonds broken the right part flips in a sweep; 4.9σ."""
-    state = kernel.init(model, seed=8, chains=64)
-    before, after = kernel.spins(state), kernel.spins(kernel.step(state, 1)[0])
-    black = (np.indices(model.lattice.shape).sum(0) % 2 == 0).ravel()
-    pull = np.zeros(before.shape)
-    for (i, j), coupling in zip(model.edges, model.couplings, strict=True):
-        pull[:, i] += coupling * before[:, j]
-        pull[:, j] += coupling * before[:, i]
-    cost = np.rint(2 * before * pull)[:, black]
-    flipped = (before != after)[:, black]
-    for d in np.unique(cost):
-        p, tried = min(1.0, np.exp(-model.beta * d)), (cost == d).sum()
-        assert abs(flipped[cost == d].sum() - tried * p) <= 4.9 * np.sqrt(tried * p * (1 - p))
-
-
-def test_energies_of_a_torus_have_their_distribution():
-    """Multispin against the exact density of states of the 4×128 torus: χ² of energies 60 sweeps apart."""
-    model = WIDE.tempered(0.75)
-    states = {e: g for e, g in torus_density_of_states((4, 128)).items() if g}
-    levels = np.array(sorted(states))
-    log = np.array([math.log(states[e]) for e in levels.tolist()]) - 0.3 * levels
-    p = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
-    kernel, counts = cal.Multispin(), np.zeros(len(levels))
-    state, meter = kernel.init(model, seed=2, chains=256), kernel.meter(model)
-    for t in range(21):
-        state, _ = kernel.step(state, 60)
-        if t:
-            np.add.at(counts, np.searchsorted(levels, np.rint(meter(state).energy).astype(int)), 1)
-    assert surprise(counts, p) > 1e-6
-
-
-def test_threads_change_nothing():
-    """Chains on threads; a lattice's bands on threads, also more of them than there are bands."""
-    for model, chains in ((WIDE, 3), (cal.Ising.square((512, 1024), beta=0.44), 1)):
-        state = cal.Multispin().init(model, seed=3, chains=chains)
-        one = cal.Multispin().step(state, 9)[0]
-        for threads in (2, 3, 7):
-            assert same(one, cal.Multispin(threads=threads).step(state, 9)[0])
-    with pytest.raises(ValueError, match="threads"):
-        cal.Multispin(threads=0)
-
-
-def test_thresholds_add_up():
-    for p in (0.5, 0.3, 1e-4, 1e-9, 1 - 1e-9):
-        bits, rest = multispin_kernels.threshold(p)
-        value = sum((int(word) & 1) << k for k, word in enumerate(bits))
-        assert all(int(word) in (0, 2**64 - 1) for word in bits)
-        assert (value + rest) / 2**16 == pytest.approx(p, abs=2.0**-52)
-        assert 0 <= rest < 1
-
-
-def test_packing_goes_both_ways():
-    for shape in ((6, 256), (4, 6, 128), (4, 4, 4, 128)):
-        for bits in (32, 64):
-            up = np.random.default_rng(0).random((2, *shape)) < 0.5
-            assert np.array_equal(packing.unpack(packing.pack(up, bits), shape), up)
 
 
 COMPILED: list[Any] = [

@@ -21,6 +21,7 @@ SAMPLERS = {
     "Wolff": "calipers.sampling.cluster",
     "ParallelTempering": "calipers.sampling.tempering",
     "Multispin": "calipers.sampling.multispin",
+    "ShardedMultispin": "calipers.sampling.sharded",
     "MultispinReplicas": "calipers.sampling.replicas",
     "PerfectSampling": "calipers.sampling.perfect",
 }

@@ -29,6 +29,7 @@ class Torus(NamedTuple):
     shape: Shape
     K: float
     size: float  # |J|
+    field: float  # βH
     negative: np.ndarray
 
 
@@ -47,18 +48,20 @@ def word_shape(shape: Shape, bits: int) -> Shape:
     return (shape[-1] // bits, *shape[:-2], shape[-2] // 2)
 
 
-def torus(model: AbstractDiscreteModel, bits: int) -> Torus:
-    """A model as a torus of couplings ±J. Raises `Refusal` for other models."""
+def torus(model: AbstractDiscreteModel, bits: int, field: bool = False) -> Torus:
+    """A model as a torus of couplings ±J, where `field` in a uniform one. Raises `Refusal` for other models."""
     lattice = model.lattice if isinstance(model, Ising) else None
     if not isinstance(model, Ising) or lattice is None or lattice.kind not in _KINDS or not lattice.periodic:
         raise Refusal("this kernel is for square and cubic lattices with periodic sides; use Metropolis()")
     size = np.abs(model.couplings)
-    if model.fields.any() or not len(size) or np.ptp(size):
+    if np.ptp(model.fields) or (model.fields.any() and not field) or not len(size) or np.ptp(size):
         raise Refusal(
-            "this kernel needs couplings of one size, ±J, and no field; use MultispinReplicas() or HeatBath()"
+            "this kernel needs couplings of one size, ±J, and no field (ShardedMultispin() takes a uniform one); use "
+            "HeatBath() or MultispinReplicas()"
         )
     check_shape(lattice.shape, bits)
-    return Torus(tuple(lattice.shape), float(model.beta * size[0]), float(size[0]), _bonds(model, lattice.shape))
+    K, H = float(model.beta * size[0]), float(model.beta * model.fields[0])
+    return Torus(tuple(lattice.shape), K, float(size[0]), H, _bonds(model, lattice.shape))
 
 
 _KINDS = ("square", "cubic", "hypercubic")
