@@ -24,4 +24,7 @@ METHODS = {
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
     "Bethe": "calipers.variational.bethe",
+    "PopulationAnnealing": "calipers.sampling.sequential",
+    "ThermodynamicIntegration": "calipers.sampling.integration",
+    "MultistateReweighting": "calipers.sampling.reweighting",
 }

@@ -20,8 +20,8 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.feasible import feasible_points, has_zeros
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
-from calipers.sampling.annealed import compressed_tables
 from calipers.sampling.annealed_kernels import Tables, pulls
+from calipers.sampling.compressed_tables import compressed_tables
 from calipers.sampling.kernel import AbstractKernel, Info, Measured, first_states
 from calipers.sampling.measure import meter
 from calipers.sampling.neighbours import check_order, visiting_order
