@@ -39,39 +39,38 @@ class Multistate(NamedTuple):
         """log Z(λ) − log Z(λ_0)."""
         return float(np.logaddexp.reduce(self.log_counts + lam * self.levels - self.log_denominator))
 
-    def weights(self, lam: float, w: np.ndarray) -> np.ndarray:
-        """p_n/c_n at λ of measurements w, not normalised: their largest is 1."""
-        at = np.searchsorted(self.levels, w)
-        logs = (lam * self.levels - self.log_denominator)[at]
+    def weights(self, lam: float) -> np.ndarray:
+        """p_n/c_n at λ of each level, (E,), not normalised: their largest is 1."""
+        logs = lam * self.levels - self.log_denominator
         return np.exp(logs - logs.max())
 
 
-def multistate(
-    lambdas: np.ndarray, series: list[np.ndarray], taus: np.ndarray, start: np.ndarray | None = None
-) -> Multistate:
+def multistate(lambdas: np.ndarray, series: list[np.ndarray], taus: np.ndarray) -> Multistate:
     """Solves for the free energies.
 
-    **Arguments:** `lambdas` (K,); `series`, w of each run, any shape; `taus` (K,), in measurements; `start`, f to begin
-    from.
+    **Arguments:** `lambdas` (K,); `series`, w of each run, any shape; `taus` (K,), in measurements.
 
     **Returns:** `Multistate`.
     """
-    every = np.concatenate([w.ravel() for w in series])
     share = np.repeat(1.0 / taus, [w.size for w in series])
-    levels, place = np.unique(every, return_inverse=True)
-    counts = np.bincount(place, share, len(levels))
+    levels, place = np.unique(np.concatenate([w.ravel() for w in series]), return_inverse=True)
     N = np.array([w.size for w in series]) / taus
+    return solve(lambdas, N, levels, np.bincount(place, share, len(levels)), first_guess(lambdas, series))
+
+
+def solve(lambdas: np.ndarray, N: np.ndarray, levels: np.ndarray, counts: np.ndarray, start: np.ndarray) -> Multistate:
+    """The same from a histogram: N_k, the `levels` of w, their `counts` Σ c, and f to start from."""
     reference = float(levels.mean())
-    energy = levels - reference  # exponents stay small
-    f = _first(lambdas, series) + lambdas * reference if start is None else start + lambdas * reference
+    energy, f = levels - reference, start + lambdas * reference  # exponents stay small
     f = _solved(lambdas, N, energy, counts, f - f[0])
     logs = _log_denominator(lambdas, N, energy, f)
     covariance = _covariance(lambdas, N, energy, counts, f, logs)
     f = f - lambdas * reference
-    return Multistate(lambdas, f - f[0], covariance, levels, logs - f[0], np.log(counts))
+    with np.errstate(divide="ignore"):  # a level that only blocks left out had
+        return Multistate(lambdas, f - f[0], covariance, levels, logs - f[0], np.log(counts))
 
 
-def _first(lambdas: np.ndarray, series: list[np.ndarray]) -> np.ndarray:
+def first_guess(lambdas: np.ndarray, series: list[np.ndarray]) -> np.ndarray:
     """f by trapezoids."""
     means = np.array([w.mean() for w in series])
     return -np.concatenate([[0.0], np.cumsum(0.5 * np.diff(lambdas) * (means[1:] + means[:-1]))])

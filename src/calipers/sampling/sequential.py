@@ -1,14 +1,15 @@
 """Population annealing: a population of configurations is cooled, and resampled by its weights at every step.
 
     log Ẑ = log Z(0) + Σ_t log (1/N) Σ_i e^{(λ_{t+1} − λ_t) w(x_i)}        E[Ẑ] = Z,    w as in `tempered_path.py`
+    log Ẑ ≈ N(log Z − σ²/2, σ²);    the estimate is m + s²/2, its error √(s²/R + s⁴/2(R−1)), from R populations
 
 After each step the population is resampled (systematically), then moved at the new λ. The schedule is spaced evenly in
 thermodynamic length on a pilot run, and frozen: with fresh draws Ẑ is then unbiased, however badly the kernel mixes
-(docs/theorems.md, theorem S10). Independent populations are averaged, and their spread is the error bar. **Proves**
+(docs/theorems.md, theorem S10). **Proves**
 nothing; `AnnealedImportance(population=…)` makes a lower side at δ of the same weights. **Cost** populations · N ·
 steps · sweeps of the kernel. **Fails** where few families survive and the kernel does not mix: then all populations may
 miss the same valleys, and the error bar is too small. **Source** Hukushima & Iba (2003); Machta (2010); Del Moral,
-*Feynman–Kac Formulae* (2004).
+*Feynman–Kac Formulae* (2004); Bérard, Del Moral & Doucet, *A lognormal central limit theorem* (2014).
 """
 
 import math
@@ -70,7 +71,7 @@ class PopulationAnnealing(AbstractMethod):
             run = population(path, schedule, random, self.population, self.sweeps)
             logs.append(run.log_weight)
             families.append(run.families)
-            value, error = mean_and_error(np.array(logs))
+            value, error = lognormal_mean(np.array(logs))
             stats: dict[str, Any] = {"standard_error": error, "populations": len(logs), "steps": len(schedule) - 1}
             stats |= {"families": min(families), "kernel": repr(path.kernel)}
             yield Answer(value=path.log_base + value, stats=stats, plan=plan)
@@ -121,10 +122,13 @@ def systematic(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.minimum(np.searchsorted(edges, places, side="right"), len(weights) - 1)
 
 
-def mean_and_error(logs: np.ndarray) -> tuple[float, float]:
-    """log of the mean of exp(logs), and its standard error to first order; NaN from a single one."""
-    top = float(logs.max())
-    weights = np.exp(logs - top)
-    mean = float(weights.mean())
-    error = float(weights.std(ddof=1)) / mean / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
-    return top + math.log(mean), error
+def lognormal_mean(logs: np.ndarray) -> tuple[float, float]:
+    """log E[Ẑ] of log-normal Ẑ, from m + s²/2 of their logs, and its standard error; NaN from a single one.
+
+    The log of a long product of population means is nearly normal, so that the mean of a few Ẑ, though unbiased, would
+    mostly miss the tail that carries it, and its error bar too.
+    """
+    variance, count = float(logs.var(ddof=1)) if len(logs) > 1 else math.nan, len(logs)
+    if count == 1:
+        return float(logs[0]), math.nan
+    return float(logs.mean()) + 0.5 * variance, math.sqrt(variance / count + 0.5 * variance**2 / (count - 1))
