@@ -53,6 +53,7 @@ STATISTICAL = [
     cal.AnnealedImportance(chains=64, steps=50),
     cal.TootsiePop(runs=40),
     cal.BidirectionalAnnealing(chains=20, steps=10, width=1),
+    cal.AnnealedImportance(chains=32, population=8, steps=10),
 ]
 
 
@@ -61,6 +62,20 @@ def test_statistical_methods_keep_the_contract(method):
     check_method(method, key=jax.random.key(3), delta=0.01)
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(method, key=jax.random.key(3))
+
+
+ESTIMATES = [
+    cal.PopulationAnnealing(population=16, populations=3, steps=8),
+    cal.ThermodynamicIntegration(points=4, sweeps=32, chains=2),
+    cal.MultistateReweighting(points=4, sweeps=32, chains=2),
+]
+
+
+@pytest.mark.parametrize("method", ESTIMATES, ids=repr)
+def test_estimates_keep_the_contract(method):
+    check_method(method, key=jax.random.key(5))
+    with pytest.raises(AssertionError, match="refused every model"):
+        check_method(method)
 
 
 @pytest.mark.parametrize("example", zoo.models(), ids=lambda m: m.name)

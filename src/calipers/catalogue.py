@@ -26,4 +26,7 @@ METHODS = {
     "BidirectionalAnnealing": "calipers.bounds.bidirectional",
     "TootsiePop": "calipers.bounds.tootsie_pop",
     "Bethe": "calipers.variational.bethe",
+    "PopulationAnnealing": "calipers.sampling.sequential",
+    "ThermodynamicIntegration": "calipers.sampling.integration",
+    "MultistateReweighting": "calipers.sampling.reweighting",
 }

@@ -71,7 +71,7 @@ def test_the_lower_side_covers():
         assert answer.upper.value == math.inf
         assert answer.delta == pytest.approx(0.1)
         assert answer.deterministic[0].value == -math.inf
-        assert abs(answer.value - truth) < 5 * answer.stats["std_error"] + 0.01
+        assert abs(answer.value - truth) < 5 * answer.stats["standard_error"] + 0.01
     assert misses <= 3 + 3 * math.sqrt(30 * 0.09)
 
 

@@ -119,7 +119,7 @@ def test_sides_cover_and_keep_the_deterministic_bracket():
         assert above.grounds is Grounds.COMPUTED
         assert answer.lower.witness is None
         assert answer.upper.witness is None
-        assert answer.value == pytest.approx(truth, abs=5 * answer.stats["std_error"])
+        assert answer.value == pytest.approx(truth, abs=5 * answer.stats["standard_error"])
     assert misses <= 3 + 3 * math.sqrt(30 * 0.1 * 0.9)
 
 

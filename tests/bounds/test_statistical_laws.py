@@ -49,7 +49,7 @@ def test_gauge_flips_and_constants_move_nothing_but_the_constant(method):
     for model, value in ((magnet, truth), (turned, truth - 0.7 * 2.0)):
         answer = log_z(model, method, key=jax.random.key(5), delta=1e-3)
         assert answer.lower.value <= value <= answer.upper.value
-        assert abs(answer.value - value) < 0.02 + 6 * answer.stats["std_error"]
+        assert abs(answer.value - value) < 0.02 + 6 * answer.stats["standard_error"]
 
 
 def test_evidence_is_conditioning():

@@ -29,6 +29,9 @@ def test_arguments():
     assert parse_method("MiniBucket(8)") == cal.MiniBucket(8)
     assert parse_method("MiniBucket(ibound=None, sweeps=2)") == cal.MiniBucket(sweeps=2)
     assert parse_method("MeanField(tolerance=1)") == cal.MeanField(tolerance=1)
+    assert parse_method("PopulationAnnealing(kernel=Wolff())") == cal.PopulationAnnealing(kernel=cal.Wolff())
+    replicas = cal.MultistateReweighting(kernel=cal.ParallelTempering(replicas=5))
+    assert parse_method(repr(replicas)) == replicas
 
 
 @pytest.mark.parametrize(

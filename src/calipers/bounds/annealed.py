@@ -5,9 +5,11 @@
 The weights are unbiased however badly the chains mix; a betting confidence sequence needs no more than that they are
 non-negative and independent (docs/theorems.md, theorems S2 and S4). **Proves** the lower side with probability ≥ 1 −
 δ; given exact samples, `annealed_upper` proves the upper one. log Z − lower ≈ √(13 cv²/n), with cv² the squared
-coefficient of variation of the n weights. **Cost** about 20 ns a spin, step and chain. **Fails** by a lower side far
-below where weights vary much; refuses models with zeros. **Source** Neal, *Annealed importance sampling* (2001);
-Grosse, Ghahramani & Adams, *Sandwiching the marginal likelihood* (2015); Waudby-Smith & Ramdas (2023).
+coefficient of variation of the n weights. With `population` > 1 each weight is that of a whole population, resampled
+as it cools (theorem S10). The schedule is adapted on pilot runs, frozen, and then met by fresh draws only. **Cost**
+about 20 ns a spin, step and chain. **Fails** by a lower side far below where weights vary much; refuses models with
+zeros. **Source** Neal, *Annealed importance sampling* (2001); Grosse, Ghahramani & Adams, *Sandwiching the marginal
+likelihood* (2015); Waudby-Smith & Ramdas (2023).
 """
 
 import itertools
@@ -24,9 +26,16 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.sampling import generator
 from calipers.models.reduction import Reduced, as_reduced
-from calipers.sampling.annealed import Path, anneal, annealing_path, even_schedule
+from calipers.sampling.annealed import Path, anneal, annealing_path, even_schedule, thermodynamic_length
+from calipers.sampling.cluster import SwendsenWang
+from calipers.sampling.kernel import AbstractKernel
+from calipers.sampling.kernel_choice import suitable_kernel
+from calipers.sampling.sequential import population, spaced
+from calipers.sampling.tempered_path import TemperedPath, tempered_path
 
-_PILOT = 32  # chains
+_PILOT, _FEW = 32, 8  # chains, populations
+_TRIAL = 200  # steps of the run that tells how many there should be
+_GRID = (400, 100)  # steps of the run that places them, by heat bath and by temperature
 _VARIANCE = 0.3  # of log weights, that the number of steps aims at
 _CEILING = 30.0  # nats above the pilot's mean at which weights are cut, which only lowers their mean
 _runs = itertools.count()
@@ -36,7 +45,9 @@ class AnnealedImportance(AbstractMethod):
     """A lower bound at δ from annealed chains.
 
     **Arguments:** `chains`, at most, or None for as many as the limits allow; `steps` of the schedule, one sweep each,
-    or None for as many as bring the variance of log weights to about 0.3, judging by a pilot run.
+    or None for as many as bring the variance of log weights to about 0.3, judging by a pilot run; `kernel` of the
+    sweeps, or None: clusters for magnets without frustration, heat bath for the rest; `population`, configurations that
+    are resampled together, instead of single chains.
 
     **Proves** the lower side statistically. Needs `limits.delta` > 0, a `key`, and tables without zeros.
     """
@@ -44,9 +55,11 @@ class AnnealedImportance(AbstractMethod):
     proves: ClassVar[Proves] = Proves.LOWER
     chains: int | None = None
     steps: int | None = None
+    kernel: AbstractKernel | None = None
+    population: int = 1
 
     def __check_init__(self) -> None:
-        for name, number in (("chains", self.chains), ("steps", self.steps)):
+        for name, number in (("chains", self.chains), ("steps", self.steps), ("population", self.population)):
             if number is not None and number < 1:
                 raise ValueError(f"{name} is {number}; at least one is needed")
 
@@ -57,26 +70,27 @@ class AnnealedImportance(AbstractMethod):
         reduced = as_reduced(model)
         if not all(np.isfinite(t).all() for t in reduced.model.log_tables()):
             raise Refusal("annealed importance sampling needs a model without zeros")
+        path = _path(reduced, self.kernel, self.population > 1)
         text = f"Annealed importance sampling over {reduced.model.n} variables, δ = {limits.delta:g}."
-        return Plan(text, reduced, limits=limits)
+        return Plan(text, (reduced, path), limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """A better lower side after every batch of chains."""
         if key is None:
             raise Refusal("annealed importance sampling is random; give it a key, such as jax.random.key(0)")
-        reduced, limits = plan.structure, plan.limits
+        (reduced, path), limits = plan.structure, plan.limits
         if reduced.log_constant == -math.inf or not reduced.model.n:
             sides = exact_sides(reduced.log_constant, reduced.error, repr(self))
             yield Answer(*sides, value=reduced.log_constant, result=Result.EXACT, plan=plan)
             return
         random, most = generator(key), math.inf if self.chains is None else self.chains
-        pilot = _pilot(annealing_path(reduced), random, self.steps, limits)
+        pilot = _pilot(path, random, self.steps, limits, self.population)
         target = self.chains if self.chains is not None else pilot.affordable(limits)
         sequence, logs = BettingSequence(np.exp(pilot.logs), target, limits.delta, 0.0), np.zeros(0)
         look = ("annealed importance sampling", next(_runs))
         while len(logs) < most:
             batch = int(min(pilot.batch(), max(len(logs), 32), most - len(logs)))
-            new = anneal(pilot.path, pilot.schedule, random, batch)[0] - pilot.scale
+            new = _weights(path, pilot.schedule, random, batch, self.population) - pilot.scale
             sequence.update(np.exp(np.minimum(new, _CEILING)))
             logs = np.concatenate([logs, new])
             answer = self._answer(pilot, sequence.bounds()[0], logs, plan, look)
@@ -91,7 +105,7 @@ class AnnealedImportance(AbstractMethod):
         effective = float(weights.sum() ** 2 / (weights @ weights))
         stats: dict[str, Any] = {"chains": len(logs), "steps": len(pilot.schedule) - 1, "ess": effective}
         stats["cv2"] = max(len(logs) / effective - 1.0, 0.0)
-        stats["std_error"] = math.sqrt(stats["cv2"] / len(logs))
+        stats["standard_error"] = math.sqrt(stats["cv2"] / len(logs))
         if low <= 0.0:
             reason = f"the weights of {len(logs)} chains vary too much to bound Z from below"
             lower = Side(-math.inf, Grounds.NONE, plan.limits.delta, reason=reason, look=look)
@@ -104,15 +118,16 @@ class AnnealedImportance(AbstractMethod):
 class Pilot(NamedTuple):
     """A frozen schedule, log weights on it less `scale` (their log mean), and seconds a chain."""
 
-    path: Path
+    path: Path | TemperedPath
     schedule: np.ndarray
     logs: np.ndarray
     scale: float
     seconds: float
+    population: int
 
     def batch(self) -> int:
         """Chains that take about a third of a second by count of updates, whatever the clock says."""
-        return max(int(1.5e7 / (len(self.schedule) * self.path.n)), 1)
+        return max(int(1.5e7 / (len(self.schedule) * self.path.n * self.population)), 1)
 
     def affordable(self, limits: Limits) -> int:
         """Chains that fit the time, or that bring the lower side within a tenth of the gap."""
@@ -122,22 +137,44 @@ class Pilot(NamedTuple):
         return int(max(min(wanted, limits.seconds_left() / max(self.seconds, 1e-9), 1e9), 64.0))
 
 
-def _pilot(path: Path, random: np.random.Generator, steps: int | None, limits: Limits) -> Pilot:
+def _pilot(
+    path: Path | TemperedPath, random: np.random.Generator, steps: int | None, limits: Limits, population: int
+) -> Pilot:
     """Spaces the schedule on one pilot run, chooses its length on a second, and scales weights on a third."""
-    first = even_schedule(path, random, 200, _PILOT)
+    length, trials = thermodynamic_length(path, random, _PILOT, _GRID[isinstance(path, TemperedPath)]), _PILOT
+    if population > 1:
+        schedule, trials = spaced(length, steps), _FEW
+    elif steps is None:
+        began = time.perf_counter()
+        variance = float(anneal(path, length.even(_TRIAL), random, _PILOT)[0].var())
+        most = 0.1 * max(limits.seconds_left(), 0.0) * _TRIAL / max(time.perf_counter() - began, 1e-9)
+        schedule = length.even(int(max(min(_TRIAL * variance / _VARIANCE, most, 1e5), 20.0)))
+    else:
+        schedule = length.even(steps)
     began = time.perf_counter()
-    variance = float(anneal(path, first, random, _PILOT)[0].var())
-    seconds = (time.perf_counter() - began) / (200 * _PILOT)
-    if steps is None:
-        most = 0.1 * max(limits.seconds_left(), 0.0) / max(seconds, 1e-9) / _PILOT
-        steps = int(max(min(200 * variance / _VARIANCE, most, 1e5), 20.0))
-    schedule = even_schedule(path, random, steps, _PILOT)
-    logs = anneal(path, schedule, random, _PILOT)[0]
+    logs = _weights(path, schedule, random, trials, population)
     scale = log_mean(logs)
-    return Pilot(path, schedule, logs - scale, scale, seconds * steps)
+    return Pilot(path, schedule, logs - scale, scale, (time.perf_counter() - began) / trials, population)
 
 
-def rounding(path: Path, steps: int) -> float:
+def _path(reduced: Reduced, kernel: AbstractKernel | None, populations: bool) -> Path | TemperedPath:
+    """The way to the model: by main effects and heat bath, or by temperature where another kernel does the sweeps."""
+    if kernel is None and not populations and not isinstance(suitable_kernel(reduced.model), SwendsenWang):
+        return annealing_path(reduced)
+    return tempered_path(reduced, kernel)
+
+
+def _weights(
+    path: Path | TemperedPath, schedule: np.ndarray, random: np.random.Generator, count: int, size: int
+) -> np.ndarray:
+    """Log weights of so many chains, or of so many populations of `size`."""
+    if size == 1:
+        return anneal(path, schedule, random, count)[0]
+    assert isinstance(path, TemperedPath)
+    return np.array([population(path, schedule, random, size).log_weight for _ in range(count)])
+
+
+def rounding(path: Path | TemperedPath, steps: int) -> float:
     """What a log weight may be off by: a sum over the steps of energies that each of n·steps updates has changed."""
     return path.error * (steps + math.sqrt(path.n * steps))
 

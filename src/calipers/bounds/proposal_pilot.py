@@ -81,4 +81,10 @@ class Tally:
         effective = self.total**2 / self.squares if self.squares > 0.0 else 0.0
         spread = max(self.count / effective - 1.0, 0.0) if effective else math.inf
         error = share * math.sqrt(spread / self.count)
-        return {"samples": self.count, "positive": self.positive, "ess": effective, "cv2": spread, "std_error": error}
+        return {
+            "samples": self.count,
+            "positive": self.positive,
+            "ess": effective,
+            "cv2": spread,
+            "standard_error": error,
+        }

@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -72,10 +73,10 @@ def parse_method(text: str) -> Any:
     return _construct(_named(text), [], {})
 
 
-def _build(node: ast.expr, text: str) -> Any:
-    """The value of one argument, or of the whole."""
+def _build(node: ast.expr, text: str, inner: bool = False) -> Any:
+    """The value of the whole, or of one argument, which may be a kernel too."""
     if isinstance(node, ast.Name):
-        return _construct(_named(node.id), [], {})
+        return _construct(_named(node.id, METHODS | KERNELS if inner else METHODS), [], {})
     if not isinstance(node, ast.Call):
         try:
             return ast.literal_eval(node)
@@ -83,11 +84,11 @@ def _build(node: ast.expr, text: str) -> Any:
             raise _bad(f"{ast.unparse(node)!r} is neither a literal nor a method") from None
     if not isinstance(node.func, ast.Name):
         raise _bad(f"{ast.unparse(node.func)!r} is not a method")
-    name = _named(node.func.id)
+    name = _named(node.func.id, METHODS | KERNELS if inner else METHODS)
     if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
         raise _bad(f"{text!r} unpacks arguments; spell them out")
-    keywords = {str(k.arg): _build(k.value, text) for k in node.keywords}
-    return _construct(name, [_build(a, text) for a in node.args], keywords)
+    keywords = {str(k.arg): _build(k.value, text, True) for k in node.keywords}
+    return _construct(name, [_build(a, text, True) for a in node.args], keywords)
 
 
 def _construct(name: str, args: list[Any], keywords: dict[str, Any]) -> Any:
@@ -109,9 +110,9 @@ def _check_type(name: str, field: Any, value: Any) -> None:
         raise _bad(f"{name}: {field.name} is {value!r}; expected {kind}")
 
 
-def _named(text: str) -> str:
+def _named(text: str, known: Iterable[str] = METHODS) -> str:
     """The public method that is meant."""
-    for name in METHODS:
+    for name in known:
         if _plain(name) == _plain(text):
             return name
     near = difflib.get_close_matches(text, METHODS, 1)

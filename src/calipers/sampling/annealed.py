@@ -19,6 +19,8 @@ import numpy as np
 
 from calipers.models.reduction import Reduced
 from calipers.sampling import annealed_kernels as kernels
+from calipers.sampling.compressed_tables import compressed_tables
+from calipers.sampling.tempered_path import TemperedPath
 
 
 class Path(NamedTuple):
@@ -89,40 +91,9 @@ def _spins(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Spins
     return kernels.Spins(ptr, tail[order], coupling, field)
 
 
-def compressed_tables(sizes: tuple, scopes: list, rests: list, base: list) -> kernels.Tables:
-    """The path in compressed rows, variable by variable."""
-    starts = np.cumsum([0, *(t.size for t in rests)])
-    rows: list[list[tuple[int, int, list[int], list[int]]]] = [[] for _ in sizes]
-    for a, (scope, table) in enumerate(zip(scopes, rests, strict=True)):
-        strides = [s // 8 for s in np.ascontiguousarray(table).strides]
-        for axis, v in enumerate(scope):
-            others = [b for b in range(len(scope)) if b != axis]
-            rows[v].append((strides[axis], int(starts[a]), [scope[b] for b in others], [strides[b] for b in others]))
-    flat = [item for row in rows for item in row]
-
-    def integers(values: list[int]) -> np.ndarray:
-        return np.array(values, np.int64)
-
-    def ends(lengths: list[int]) -> np.ndarray:
-        return integers([0, *np.cumsum(lengths).tolist()])
-
-    return kernels.Tables(
-        states=integers(list(sizes)),
-        base=np.concatenate([np.zeros(0), *base]),
-        base_at=ends(list(sizes))[:-1],
-        entries=np.concatenate([np.zeros(0), *(t.ravel() for t in rests)]),
-        ptr=ends([len(r) for r in rows]),
-        own_stride=integers([i[0] for i in flat]),
-        start=integers([i[1] for i in flat]),
-        other_ptr=ends([len(i[2]) for i in flat]),
-        other=integers([v for i in flat for v in i[2]]),
-        other_stride=integers([s for i in flat for s in i[3]]),
-    )
-
-
 def anneal(
-    path: Path, schedule: np.ndarray, random: np.random.Generator, chains: int, states: np.ndarray | None = None,
-    energies: bool = False,
+    path: Path | TemperedPath, schedule: np.ndarray, random: np.random.Generator, chains: int,
+    states: np.ndarray | None = None, energies: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Runs chains along a schedule of λ.
 
@@ -132,6 +103,8 @@ def anneal(
     **Returns:** the log weights, shape (chains,), whose exponentials have mean Z_end/Z_start; E before each step,
     shape (t, chains).
     """
+    if isinstance(path, TemperedPath):
+        return path.anneal(schedule, random, chains, states, energies)
     x = _independent(path, random, chains) if states is None else np.array(states, np.int32)
     seeds = random.integers(0, 2**64, chains, np.uint64)
     logs, record = np.zeros(chains), np.zeros((len(schedule) - 1 if energies else 0, chains))
@@ -155,15 +128,32 @@ def _independent(path: Path, random: np.random.Generator, chains: int) -> np.nda
     return x
 
 
-def even_schedule(
-    path: Path, random: np.random.Generator, steps: int, chains: int = 32, pilot: int = 400
-) -> np.ndarray:
-    """λ_0 = 0 … λ_steps = 1, spaced by the standard deviation of E along a pilot run."""
+class Length(NamedTuple):
+    """How far the models at `grid` are from the first one: ∫ √Var_λ E dλ, in standard deviations of E."""
+
+    grid: np.ndarray
+    length: np.ndarray
+
+    def even(self, steps: int) -> np.ndarray:
+        """λ_0 = 0 … λ_steps = 1, equally far from one another."""
+        schedule = np.interp(np.linspace(0.0, self.length[-1], steps + 1), self.length, self.grid)
+        schedule[0], schedule[-1] = 0.0, 1.0
+        return schedule
+
+
+def thermodynamic_length(
+    path: Path | TemperedPath, random: np.random.Generator, chains: int = 32, pilot: int = 400
+) -> Length:
+    """Measures the path by a pilot run of so many chains and steps."""
     grid = np.linspace(0.0, 1.0, pilot + 1)
     _, record = anneal(path, grid, random, chains, energies=True)
     spread = record.std(axis=1) + 1e-3 * max(float(record.std(axis=1).max(initial=0.0)), 1e-12)
     smooth = np.convolve(np.pad(spread, 5, mode="edge"), np.full(11, 1.0 / 11), mode="valid")
-    length = np.concatenate([[0.0], np.cumsum(smooth)])
-    schedule = np.interp(np.linspace(0.0, length[-1], steps + 1), length, grid)
-    schedule[0], schedule[-1] = 0.0, 1.0
-    return schedule
+    return Length(grid, np.concatenate([[0.0], np.cumsum(smooth) / pilot]))
+
+
+def even_schedule(
+    path: Path | TemperedPath, random: np.random.Generator, steps: int, chains: int = 32, pilot: int = 400
+) -> np.ndarray:
+    """λ_0 = 0 … λ_steps = 1, spaced by the standard deviation of E along a pilot run."""
+    return thermodynamic_length(path, random, chains, pilot).even(steps)

@@ -20,18 +20,32 @@ from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.sampling import checkpoint as file
 from calipers.sampling.chain_result import ChainResult, summarise
+from calipers.sampling.estimates import Function
 from calipers.sampling.kernel import AbstractKernel, leaves, with_leaves
-
-Observable = Callable[[np.ndarray], np.ndarray]  # states (chains, n) → (chains,)
+from calipers.sampling.observables import Observable
+from calipers.sampling.politely import stopping_politely
 
 
 class Progress(NamedTuple):
-    """Where a run is: sweeps done and wanted, burn-in included, measurements a chain, seconds of this call."""
+    """Where a run is: sweeps done and wanted, burn-in included, measurements a chain, seconds of this call.
+
+    `begun` is how many sweeps had been done before it, by the run whose checkpoint it goes on from.
+    """
 
     done: int
     total: int
     measured: int
     seconds: float
+    begun: int = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds to go at the speed so far; infinite before the first step."""
+        steps = self.done - self.begun
+        return self.seconds * (self.total - self.done) / steps if steps else float("inf")
+
+    def __str__(self) -> str:
+        return f"{self.done} of {self.total} sweeps, {self.seconds:.0f} s, {self.seconds_left:.0f} s left"
 
 
 class Position(NamedTuple):
@@ -48,14 +62,14 @@ class Chain:
     def __init__(
         self, model: AbstractDiscreteModel, kernel: AbstractKernel, *, sweeps: int, measure_every: int = 1,
         burn_in: int | None = None, key: Any = None, seed: int | None = None, chains: int | None = None,
-        observables: Mapping[str, Observable] | None = None, keep: bool = False, start: np.ndarray | None = None,
+        observables: Mapping[str, Observable] | None = None, functions: Mapping[str, Function] | None = None, keep: bool = False, start: np.ndarray | None = None,
         memory: float = 8e9, checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 60.0,
     ) -> None:  # fmt: skip
         self.burn_in = sweeps // 5 if burn_in is None else burn_in
         if sweeps < 1 or measure_every < 1 or self.burn_in < 0:
             raise ValueError(f"sweeps {sweeps}, measure_every {measure_every}, burn_in {burn_in}: give ≥ 1, ≥ 1, ≥ 0")
         self.model, self.kernel, self.every, self.keep = model, kernel, measure_every, keep
-        self.sweeps, self.observables = sweeps, dict(observables or {})
+        self.sweeps, self.observables, self.functions = sweeps, dict(observables or {}), dict(functions or {})
         chosen = {} if chains is None else {"chains": chains}
         state = kernel.init(model, key=key, seed=seed, start=start, **chosen)
         self._meter, self.checkpoint, self.interval = kernel.meter(model), checkpoint, checkpoint_seconds
@@ -69,13 +83,14 @@ class Chain:
 
     def __iter__(self) -> Iterator[Progress]:
         begun = saved = time.monotonic()
+        before = self.position.done
         total = self.burn_in + self.sweeps // self.every * self.every
         while self.position.done < total:
             self.position = self._advance(self.position)
             if self.checkpoint is not None and time.monotonic() - saved > self.interval:
                 self.save()
                 saved = time.monotonic()
-            yield Progress(self.position.done, total, self.position.measured, time.monotonic() - begun)
+            yield Progress(self.position.done, total, self.position.measured, time.monotonic() - begun, before)
         self.save()
 
     def result(self, interrupted: bool = False) -> ChainResult:
@@ -83,7 +98,9 @@ class Chain:
         count = self.position.measured
         series = {k: x[:, :count] for k, x in self.series.items()}
         kept = None if self.kept is None else self.kept[:, :count]
-        return summarise(self.model, self.kernel, series, kept, self.every, self.burn_in, interrupted)
+        return summarise(
+            self.model, self.kernel, series, kept, self.every, self.burn_in, interrupted, functions=self.functions
+        )
 
     def save(self) -> None:
         """Writes the checkpoint, if there is to be one."""
@@ -160,11 +177,13 @@ def run_chain(
 
     **Arguments:** `model`; `kernel`, as `Metropolis()`; `sweeps` after the burn-in; `measure_every` so many of them;
     `burn_in` sweeps that are not measured (a fifth of `sweeps`); `key` or `seed`, one of them; `chains`, 4 unless the
-    kernel says otherwise; `observables`, {name: function of states (chains, n) to (chains,)}; `keep`, whether
-    configurations are stored; `start`, states; `memory`, bytes; `checkpoint`, a file to write every
+    kernel says otherwise; `observables`, {name: function of states (chains, n) to (chains,)}; `functions`, {name:
+    (function of means, names of series)}: quantities of several means, as a ratio; `keep`, whether configurations are
+    stored; `start`, states; `memory`, bytes; `checkpoint`, a file to write every
     `checkpoint_seconds` and to go on from if it exists; `progress`, called after each step; `time_limit`, seconds.
 
-    **Returns:** `ChainResult`, also after Ctrl-C or at the time limit, with what was measured until then.
+    **Returns:** `ChainResult`, also after Ctrl-C or at the time limit, with what was measured until then. The first
+    Ctrl-C is heard after the step at work, a second one at once.
 
     **Raises:** `Refusal` when the kernel will not take the model; `ValueError` when the checkpoint is of another run.
     """
@@ -172,12 +191,13 @@ def run_chain(
     chain = Chain(model, kernel, sweeps=sweeps, **options)
     interrupted = False
     try:
-        for at in chain:
-            if progress is not None:
-                progress(at)
-            if time.monotonic() - begun > time_limit and at.done < at.total:
-                interrupted = True
-                break
+        with stopping_politely() as asked:
+            for at in chain:
+                if progress is not None:
+                    progress(at)
+                if (asked.stop or time.monotonic() - begun > time_limit) and at.done < at.total:
+                    interrupted = True
+                    break
     except KeyboardInterrupt:
         interrupted = True
     if interrupted:

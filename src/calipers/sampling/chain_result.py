@@ -1,5 +1,6 @@
 """What a run of Markov chain Monte Carlo found, and what it is worth."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
 from calipers.sampling.diagnostics import LENGTHS, autocorrelation_time, effective_size, split_r_hat
-from calipers.sampling.estimates import Estimate, estimates, slowest
+from calipers.sampling.estimates import Estimate, Function, estimates, jackknife, slowest
 from calipers.sampling.gibbs import ergodic
 from calipers.sampling.kernel import AbstractKernel
 from calipers.sampling.measure import inverse_temperature
@@ -39,10 +40,19 @@ class ChainResult(eqx.Module):
     ergodic: bool = eqx.field(static=True)
     mixing: FastMixing | None = eqx.field(static=True, default=None)
 
+    def estimate(self, function: Callable[..., Any], *parts: str | np.ndarray) -> Estimate:
+        """A function of means, with a standard error by jackknife.
+
+        **Arguments:** `function` of as many means, elementwise; `parts`, names of series, or arrays (chains, t) made of
+        them: `run.estimate(lambda a, b: a / b**2, run.series["overlap"]**4, run.series["overlap"]**2)`.
+        """
+        series = [self.series[p] if isinstance(p, str) else np.asarray(p, np.float64) for p in parts]
+        return jackknife(series, function, slowest(dict(enumerate(series))))
+
     @property
     def measurements(self) -> int:
         """Measurements of each chain."""
-        return next(iter(self.series.values())).shape[1]
+        return self.series["energy"].shape[1]
 
     @property
     def long_enough(self) -> bool:
@@ -68,7 +78,7 @@ class ChainResult(eqx.Module):
 
 def summarise(
     model: AbstractDiscreteModel, kernel: AbstractKernel, series: dict[str, np.ndarray], states: np.ndarray | None,
-    every: int, burn_in: int, interrupted: bool,
+    every: int, burn_in: int, interrupted: bool, functions: Mapping[str, Function] | None = None,
 ) -> ChainResult:  # fmt: skip
     """Estimates and diagnostics of series (chains, t)."""
     watched: dict[str, Any] = dict(series)
@@ -80,7 +90,7 @@ def summarise(
         tau = {k: every * float(autocorrelation_time(x, check=False)) for k, x in watched.items()}
         r_hat = {k: float(split_r_hat(x)) for k, x in watched.items()}
         size = {k: float(effective_size(x)) for k, x in watched.items()}
-        found = estimates(series, inverse_temperature(model), model.n, slowest(watched))
+        found = estimates(series, inverse_temperature(model), model.n, slowest(watched), functions)
     return ChainResult(
         found, series, tau, r_hat, size, states, every, burn_in, repr(kernel), interrupted, ergodic(model), proven(model)
     )

@@ -7,8 +7,8 @@ but for m = ⟨M⟩/n and |m|. Standard errors are one σ. **Fails** when chains
 then, and error bars are too small. **Source** Efron (1982); Flyvbjerg & Petersen (1989).
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,40 +27,69 @@ class Estimate(NamedTuple):
         return f"{self.value:.6g} ± {self.error:.2g}"
 
 
-def slowest(series: dict[str, np.ndarray]) -> float:
+def slowest(series: Mapping[Any, np.ndarray]) -> float:
     """The largest autocorrelation time of the series, (chains, t) each, in measurements; 1 if nothing changes."""
     taus = [float(autocorrelation_time(x, check=False)) for x in series.values()]
     return max((t for t in taus if np.isfinite(t)), default=1.0)
 
 
-def estimates(series: dict[str, np.ndarray], beta: float, n: int, tau: float) -> dict[str, Estimate]:
+Series = Mapping[str, np.ndarray]
+Function = tuple[Callable[..., Any], Sequence[str | Callable[[Series], np.ndarray]]]
+
+
+class Recipe(NamedTuple):
+    """A quantity: `function` of the means of `parts`, arrays of one shape."""
+
+    parts: list[np.ndarray]
+    function: Callable[..., np.ndarray]
+
+
+def estimates(
+    series: Series, beta: float, n: int, tau: float, functions: Mapping[str, Function] | None = None
+) -> dict[str, Estimate]:
     """All quantities of a run.
 
     **Arguments:** `series`, "energy" and others, shape (chains, t) each; "magnetization" where there are spins; `beta`,
-    `n` sites, `tau` in measurements.
+    `n` sites, `tau` in measurements; `functions`, as in `recipes`.
+    """
+    return {k: jackknife(r.parts, r.function, tau) for k, r in recipes(series, beta, n, functions).items()}
+
+
+def recipes(
+    series: Series, beta: float, n: int, functions: Mapping[str, Function] | None = None, shift: float | None = None
+) -> dict[str, Recipe]:
+    """What each quantity is made of.
+
+    **Arguments:** as in `estimates`; `functions`, {name: (function, parts)}: a function of means, elementwise, and what
+    to take the means of: names of series, or functions of all series; `shift`, an energy near the mean, so that
+    variances do not cancel.
     """
     E = series["energy"]
-    shift = E.mean()  # so that variances do not cancel
+    shift = float(E.mean()) if shift is None else shift
     found = {
-        "energy": jackknife([E - shift], lambda e: shift + e, tau),
-        "heat_capacity": jackknife([E - shift, (E - shift) ** 2], lambda e, e2: beta**2 * (e2 - e * e), tau),
+        "energy": Recipe([E - shift], lambda e: shift + e),
+        "heat_capacity": Recipe([E - shift, (E - shift) ** 2], lambda e, e2: beta**2 * (e2 - e * e)),
     }
     if "magnetization" in series:
-        found |= magnetic(series["magnetization"], beta, n, tau)
-    others = {k: x for k, x in series.items() if k not in ("energy", "magnetization")}
-    return found | {k: jackknife([x], lambda x: x, tau) for k, x in others.items()}
+        found |= magnetic(series["magnetization"], beta, n)
+    for name, x in series.items():
+        if name not in ("energy", "magnetization"):
+            found[name] = Recipe([x], lambda x: x)
+    for name, (function, parts) in (functions or {}).items():
+        found[name] = Recipe([series[p] if isinstance(p, str) else p(series) for p in parts], function)
+    return found
 
 
-def magnetic(M: np.ndarray, beta: float, n: int, tau: float) -> dict[str, Estimate]:
+def magnetic(M: np.ndarray, beta: float, n: int) -> dict[str, Recipe]:
     """What is made of moments of M = Σ s, series (chains, t)."""
     m = M / n
     size = np.abs(m)
     return {
-        "magnetization": jackknife([m], lambda a: a, tau),
-        "abs_magnetization": jackknife([size], lambda a: a, tau),
-        "susceptibility": jackknife([m, m**2], lambda a, b: beta * n * n * (b - a * a), tau),
-        "abs_susceptibility": jackknife([size, m**2], lambda a, b: beta * n * n * (b - a * a), tau),
-        "binder": jackknife([m**2, m**4], lambda a, b: 1.0 - b / (3.0 * a * a), tau),
+        "magnetization": Recipe([m], lambda a: a),
+        "abs_magnetization": Recipe([size], lambda a: a),
+        "susceptibility": Recipe([m, m**2], lambda a, b: beta * n * n * (b - a * a)),
+        "abs_susceptibility": Recipe([size, m**2], lambda a, b: beta * n * n * (b - a * a)),
+        "binder": Recipe([m**2, m**4], lambda a, b: 1.0 - b / (3.0 * a * a)),
     }
 
 

@@ -19,8 +19,8 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.feasible import feasible_points, has_zeros
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
-from calipers.sampling.annealed import compressed_tables
 from calipers.sampling.annealed_kernels import Tables, pulls
+from calipers.sampling.compressed_tables import compressed_tables
 from calipers.sampling.kernel import AbstractOrdered, Info, first_states
 from calipers.sampling.neighbours import visiting_order
 from calipers.sampling.streams import streams, uniform
