@@ -30,7 +30,7 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.sampling import generator
 from calipers.sampling.cluster_annealing import anneal
 from calipers.sampling.ferromagnet import ULP, Ferromagnet, ferromagnet
-from calipers.sampling.perfect import Coupler, PerfectSampling, Unfinished
+from calipers.sampling.perfect import PerfectSampling, Unfinished
 
 _CEILING = 30.0  # nats above what is expected at which weights are cut, which only lowers their mean
 _BATCH = 0.3  # seconds of chains each way between two answers

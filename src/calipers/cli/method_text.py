@@ -76,7 +76,7 @@ def parse_method(text: str) -> Any:
 def _build(node: ast.expr, text: str, inner: bool = False) -> Any:
     """The value of the whole, or of one argument, which may be a kernel too."""
     if isinstance(node, ast.Name):
-        return _construct(_named(node.id, METHODS | KERNELS if inner else METHODS), [], {})
+        return _construct(_named(node.id, METHODS | SAMPLERS if inner else METHODS), [], {})
     if not isinstance(node, ast.Call):
         try:
             return ast.literal_eval(node)
@@ -84,7 +84,7 @@ def _build(node: ast.expr, text: str, inner: bool = False) -> Any:
             raise _bad(f"{ast.unparse(node)!r} is neither a literal nor a method") from None
     if not isinstance(node.func, ast.Name):
         raise _bad(f"{ast.unparse(node.func)!r} is not a method")
-    name = _named(node.func.id, METHODS | KERNELS if inner else METHODS)
+    name = _named(node.func.id, METHODS | SAMPLERS if inner else METHODS)
     if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
         raise _bad(f"{text!r} unpacks arguments; spell them out")
     keywords = {str(k.arg): _build(k.value, text, True) for k in node.keywords}

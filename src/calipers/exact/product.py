@@ -100,7 +100,8 @@ class ProductRun:
         """Runs of small buckets, and large ones alone."""
         first, total = 0, 0.0
         if self.tree.cells < _SHARED:
-            yield 0, len(self.tree.parents)
+            if len(self.tree.parents):
+                yield 0, len(self.tree.parents)
             return
         for b, cells in enumerate(self.tree.joint_cells.tolist()):
             if cells >= _SHARED or total > _BATCH:

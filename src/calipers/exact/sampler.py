@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calipers.core.answer import Answer
-from calipers.core.method import AbstractMethod, Limits, Refusal
+from calipers.core.method import Limits, Refusal
 from calipers.core.model import AbstractDiscreteModel
 
 
