@@ -99,7 +99,7 @@ class ProductRun:
     def _batches(self) -> Iterator[tuple[int, int]]:
         """Runs of small buckets, and large ones alone."""
         first, total, count = 0, 0.0, len(self.tree.parents)
-        if 1 < count and self.tree.cells < _SHARED:
+        if count > 1 and self.tree.cells < _SHARED:
             yield 0, count
             return
         for b, cells in enumerate(self.tree.joint_cells.tolist()):
