@@ -1,4 +1,4 @@
-"""Elimination in JAX: the same values as the host's engine within both error bars, derivatives, batches, compile counts."""
+"""Elimination in JAX: the host's values within both error bars, derivatives, batches, compile counts."""
 
 import math
 
@@ -14,7 +14,7 @@ import calipers as cal
 from calipers.core.method import Limits, Refusal
 from calipers.exact import elimination, elimination_jax
 from calipers.exact.bucket_tree import BucketTree
-from calipers.exact.contraction_jax import eliminate, network
+from calipers.exact.contraction_jax import eliminate, network, padded
 from calipers.exact.elimination_jax import needed, solve
 from calipers.exact.enumeration import enumerate_all
 from calipers.exact.product import ProductRun
@@ -126,9 +126,9 @@ def test_the_estimate_holds_what_is_compiled():
     tree = cal.Elimination().plan(grid(14)).structure[1]
     with jax.enable_x64(True):
         net = network(tree)
-        raw = jnp.zeros(tree.layout.shifts.start)
+        raw = padded(net, jnp.zeros(tree.layout.shifts.start))
         found = eliminate.lower(net, raw).compile().memory_analysis()
-    assert found.temp_size_in_bytes + found.output_size_in_bytes <= needed(tree, False) + 2e5
+    assert found.temp_size_in_bytes + found.output_size_in_bytes <= needed(tree, False) + 1e6
 
 
 def test_a_gpu_is_asked_where_tables_are_large(monkeypatch):

@@ -53,28 +53,58 @@ class Network:
 
 
 def network(tree: BucketTree) -> Network:
-    """The wiring of a tree of whole buckets; tables come as one vector, one after another, each flat."""
+    """The wiring of a tree of whole buckets; tables come as one vector, one after another, each flat.
+
+    Every length is rounded up, so that trees of about the same size share what is compiled: there are tables, messages
+    and blocks that nobody reads.
+    """
     pieces, program = tree.layout.pieces, tree.program
     if pieces is None:
         raise ValueError("products need whole buckets: build the tree without max_cells")
-    buckets, first = len(tree.parents), pieces.first
+    buckets, first, entries = len(tree.parents), pieces.first, tree.layout.shifts.start
+    tables, room, rows = _up(first), _up(entries), _up(buckets + 1)
     length, count = pieces.length[first:], np.diff(pieces.item_ptr)
     block = 1 << min(_MOST, max(_LEAST, math.ceil(math.log2(max(length.max(initial=1), 1))) - 3))
     blocks = -(-length // block)
     bucket = np.repeat(np.arange(buckets), blocks)
     number = np.arange(len(bucket)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
-    item = np.zeros((buckets, max(int(count.max(initial=1)), 1), 5), np.int64)
     step = program.offsets[np.minimum(program.low + 1, len(program.offsets) - 1)] - program.offsets[program.low]
-    filled = np.arange(item.shape[1]) < count[:, None]
-    states = np.repeat(program.states, count)
-    columns = (pieces.item, program.base, program.high, program.low, np.where(states > 1, step, 0))
-    item[filled] = np.stack(columns, axis=1)
+    piece = np.where(pieces.item < first, pieces.item, pieces.item + tables - first)
+    base = np.where(pieces.item < first, program.base, program.base + room - entries)
+    stride = np.where(np.repeat(program.states, count) > 1, step, 0)
+    item = np.zeros((rows, 1 << max(2, int(count.max(initial=1) - 1).bit_length()), 5), np.int64)
+    item[:buckets][np.arange(item.shape[1]) < count[:, None]] = np.stack(
+        (piece, base, program.high, program.low, stride), axis=1
+    )
+    message = np.zeros((rows, 4), np.int64)
+    message[:, 2:] = 1
+    message[:buckets] = np.stack(
+        [pieces.at[first:] + room - entries, length, program.states, program.width], axis=1
+    )
+    turns = _up(len(bucket))
     return Network(
-        bucket, number * block, number == blocks[bucket] - 1,
-        np.stack([pieces.at[first:], length, program.states, program.width], axis=1),
-        count, item, program.offsets, np.repeat(np.arange(first), pieces.length[:first]), tree.parents < 0,
-        block, int(program.states.max(initial=1)), first, tree.arena_size,
+        _padded(bucket, turns, buckets), _padded(number * block, turns, 0),
+        _padded(number == blocks[bucket] - 1, turns, False), message, _padded(count, rows, 0), item,
+        _padded(program.offsets, _up(len(program.offsets)), 0),
+        _padded(np.repeat(np.arange(first), pieces.length[:first]), room, first),
+        _padded(tree.parents < 0, rows, False), block,
+        1 << max(1, int(program.states.max(initial=1) - 1).bit_length()), tables, _up(tree.arena_size + room - entries),
     )  # fmt: skip
+
+
+def padded(net: Network, raw: Array) -> Array:
+    """The tables, with ones that nobody reads behind them, as `eliminate` takes them."""
+    return jnp.pad(raw, (0, len(net.owner) - len(raw)))
+
+
+def _up(count: int) -> int:
+    """A little more than `count`, by an eighth at most, and at least 64."""
+    step = 1 << max(count.bit_length() - 4, 4)
+    return max(64, (count // step + 1) * step)
+
+
+def _padded(values: np.ndarray, count: int, filling: Any) -> np.ndarray:
+    return np.concatenate([values, np.full(count - len(values), filling, values.dtype)])
 
 
 class Outcome(NamedTuple):
@@ -170,20 +200,21 @@ Kind = _Numbers | _Logs
 
 @functools.partial(jax.jit, static_argnums=2)
 def eliminate(net: Network, raw: Array, on_logs: bool = False) -> Outcome:
-    """One elimination of the log tables `raw`, float64, on numbers or on logs."""
+    """One elimination of the log tables `raw`, padded, float64, on numbers or on logs."""
     kind = LOGS if on_logs else NUMBERS
     top = jax.lax.stop_gradient(jax.ops.segment_max(raw, net.owner, net.tables))
     top = jnp.where(jnp.isfinite(top), top, 0.0)
     logs = raw - top[net.owner]
     fixed = jax.lax.stop_gradient(logs)
-    low = -jax.ops.segment_max(jnp.where(jnp.isfinite(fixed), -fixed, 0.0), net.owner, net.tables)
+    low = jnp.minimum(-jax.ops.segment_max(jnp.where(jnp.isfinite(fixed), -fixed, 0.0), net.owner, net.tables), 0.0)
+    known = jax.ops.segment_max(jnp.ones_like(raw), net.owner, net.tables) > 0.0
     entries = kind.entries(logs)
     room = jnp.full(net.size + net.block - len(entries), kind.one)
     buckets = len(net.count)
     state = _State(
         jnp.concatenate([entries, room]), jnp.full(net.tables + buckets, kind.one),
         jnp.concatenate([low, jnp.zeros(buckets)]), kind.nothing, jnp.zeros((), jnp.int64),
-        (4.0 * jnp.abs(top) - 2.0 * low + 8.0).sum(), jnp.zeros((), bool),
+        jnp.where(known, 4.0 * jnp.abs(top) - 2.0 * low + 8.0, 0.0).sum(), jnp.zeros((), bool),
     )  # fmt: skip
     state = jax.lax.fori_loop(0, len(net.bucket), lambda t, s: _block(net, kind, t, s), state)
     scale = state.scale[net.tables :]
@@ -216,7 +247,7 @@ def _places(net: Network, t: Array, i: Array) -> Array:
     """Where in the arena item i lies, for every joint entry of the block, (states, block)."""
     b = net.bucket[t]
     _, length, k, width = net.message[b]
-    entry = jnp.minimum(net.start[t] + jnp.arange(net.block), length - 1) * k
+    entry = jnp.clip(net.start[t] + jnp.arange(net.block), 0, jnp.maximum(length - 1, 0)) * k
     row = entry // width
     _, base, high, low, stride = net.item[b, i]
     within = base + net.offsets[high + row] + net.offsets[low + entry - row * width]

@@ -19,19 +19,23 @@ import numpy as np
 
 from calipers.core.method import Refusal
 from calipers.exact.bucket_tree import BucketTree
-from calipers.exact.contraction_jax import Array, Network, eliminate, marginals, network
+from calipers.exact.contraction_jax import Array, Network, eliminate, marginals, network, padded
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import best_order
 
 _WORTH = 2.0**26  # joint entries from which a GPU is asked, unless told otherwise
 
 
-@jax.custom_vjp
 def log_z(net: Network, raw: Array) -> Array:
     """log Z of the log tables `raw`, one after another: on numbers if their range allows, else on logs.
 
     The gradient needs a network whose tree keeps its messages. In float64: use it within `jax.enable_x64`.
     """
+    return _log_z(net, padded(net, raw))
+
+
+@jax.custom_vjp
+def _log_z(net: Network, raw: Array) -> Array:
     return _forward(net, raw)[0]
 
 
@@ -48,7 +52,7 @@ def _backward(kept: tuple, cotangent: Array) -> tuple[None, Array]:
     return None, cotangent * jax.lax.cond(lost, lambda: run(True), lambda: run(False))
 
 
-log_z.defvjp(_forward, _backward)
+_log_z.defvjp(_forward, _backward)
 
 
 def log_partition(
@@ -90,7 +94,8 @@ def solve(
     """log Z of log tables, its rounding, and, of a tree that keeps its messages, every table's marginal."""
     with jax.enable_x64(True):
         net = network(tree)
-        raw = jnp.asarray(np.concatenate([np.zeros(0), *(np.asarray(t, float).ravel() for t in tables)]))
+        given = np.concatenate([np.zeros(0), *(np.asarray(t, float).ravel() for t in tables)])
+        raw = padded(net, jnp.asarray(given))
         on_logs = False
         out = eliminate(net, raw)
         if bool(out.lost):
@@ -107,8 +112,8 @@ def solve(
 def needed(tree: BucketTree, gradient: bool) -> float:
     """Bytes that a run asks of the device: the arena (three times with marginals), tables, offsets and a block."""
     length = max(int(tree.joint_cells.max(initial=1.0)), 1)
-    arena = 8.0 * tree.arena_size * (3 if gradient else 1)
-    return arena + 48.0 * tree.layout.shifts.start + 16.0 * len(tree.program.offsets) + 96.0 * min(length, 1 << 22)
+    arena = 9.0 * tree.arena_size * (3 if gradient else 1)
+    return arena + 64.0 * tree.layout.shifts.start + 16.0 * len(tree.program.offsets) + 96.0 * min(length, 1 << 22)
 
 
 def refuse_if_short(tree: BucketTree, gradient: bool, memory: float) -> None:
