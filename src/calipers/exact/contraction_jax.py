@@ -181,7 +181,7 @@ class _Logs:
     def settle(self, most: Array, least: Array, zeros: Array, lows: Array, m: Array, k: Array) -> tuple:
         peak = jnp.where(jnp.isfinite(most), most, 0.0)
         low = jnp.where(jnp.isfinite(least), least - peak, 0.0)
-        rounds = (m + 9.0) * (1.0 - lows) + k + 16.0 + 2.0 * jnp.abs(peak) - low
+        rounds = (m + 9.0) * (1.0 - lows) + k + 16.0 + 9.0 * jnp.log(k) + 2.0 * jnp.abs(peak) - low
         return 0, -peak, low, rounds, False
 
     def log(self, entry: Array) -> Array:
