@@ -14,9 +14,10 @@ import calipers as cal
 from calipers.core.method import Limits, Refusal
 from calipers.exact import elimination, elimination_jax
 from calipers.exact.bucket_tree import BucketTree
-from calipers.exact.contraction_jax import eliminate, network, padded
+from calipers.exact.contraction_jax import eliminate
 from calipers.exact.elimination_jax import needed, solve
 from calipers.exact.enumeration import enumerate_all
+from calipers.exact.network import network, padded
 from calipers.exact.product import ProductRun
 
 JAX = cal.Elimination(engine="jax")

@@ -19,8 +19,9 @@ import numpy as np
 
 from calipers.core.method import Refusal
 from calipers.exact.bucket_tree import BucketTree
-from calipers.exact.contraction_jax import Array, Network, eliminate, marginals, network, padded
+from calipers.exact.contraction_jax import eliminate, marginals
 from calipers.exact.kernels import ULP
+from calipers.exact.network import Array, Network, network, padded
 from calipers.exact.ordering import best_order
 
 _WORTH = 2.0**26  # joint entries from which a GPU is asked, unless told otherwise
