@@ -5,6 +5,7 @@ through a dozen of them, and what a module checks as it is made (up to 50 micros
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar, dataclass_transform
 
 import equinox as eqx
@@ -32,7 +33,7 @@ def record(cls: type[T]) -> type[T]:
         values, structure = split(it)
         return tuple(zip(keys, values, strict=True)), structure
 
-    def joined(structure: tuple, values: tuple) -> Any:
+    def joined(structure: tuple, values: Iterable) -> Any:
         it = object.__new__(made)
         vars(it).update(zip(leaves, values, strict=True), **dict(zip(fixed, structure, strict=True)))
         return it

@@ -78,7 +78,8 @@ class BucketTree:
     @functools.cached_property
     def buckets(self) -> list[MiniBucket]:
         """All mini-buckets, in elimination order."""
-        return harvest(self.layout.pieces) if self.layout.groups is None else list(chain(*self.layout.groups))
+        pieces, groups = self.layout.pieces, self.layout.groups
+        return list(chain(*groups or ())) if pieces is None else harvest(pieces)
 
     @functools.cached_property
     def groups(self) -> list[list[MiniBucket]]:

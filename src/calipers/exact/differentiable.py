@@ -18,6 +18,7 @@ from calipers.core.answer import Answer, Belief
 from calipers.core.iterate import log_z
 from calipers.core.method import AbstractMethod, Refusal
 from calipers.core.model import AbstractDiscreteModel
+from calipers.exact import elimination_jax
 from calipers.exact.elimination import Elimination
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
@@ -73,7 +74,8 @@ def log_partition(model: AbstractDiscreteModel, method: AbstractMethod = Elimina
     """log Z as a JAX scalar, differentiable in the parameters of the model: log tables, or couplings, fields and β.
 
     **Arguments:** `model`, an `Ising` or a `FactorGraph`, its parameters traced or not; `method`, one that forms
-    beliefs. The gradient in β of a magnet is −⟨E⟩, in the couplings β⟨s_i s_j⟩.
+    beliefs. The gradient in β of a magnet is −⟨E⟩, in the couplings β⟨s_i s_j⟩. `Elimination(engine="jax")` stays on
+    JAX's device: batches by `jax.vmap` and second derivatives by `jax.jacfwd(jax.grad(…))` go through it as well.
     """
     theta: tuple[jax.Array, ...]
     with jax.enable_x64(True):
@@ -98,6 +100,9 @@ def _engine(
     theta: Sequence[jax.Array],
 ) -> jax.Array:
     """log Z of stacked tables; `theta[g][k]` are the log tables, in the order of `scopes`."""
+    if isinstance(method, Elimination) and method.engine == "jax":
+        raw = jnp.concatenate([jnp.ravel(stack) for stack in theta])
+        return elimination_jax.log_partition(sizes, scopes, evidence, raw, method.order_seconds)
 
     def host(stacks: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         tables = tuple(np.asarray(t, np.float64) for stack in stacks for t in stack)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from calipers.core.answer import Answer, Belief, Grounds, Result, Side, exact_sides, outward
@@ -20,6 +21,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.bucket_tree import BucketTree
+from calipers.exact.elimination_jax import refuse_if_short, solve, worthwhile
 from calipers.exact.feasible import has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.ordering import Order, best_order, order_cost
@@ -44,13 +46,19 @@ class Elimination(AbstractMethod):
     """Exact log Z by bucket elimination; where memory is short, in slices (marginals: never in slices).
 
     **Arguments:** `order_seconds`, how long to look for a good elimination order; ten times as long, but at most a
-    tenth of the time, where elimination itself would take longer still.
+    tenth of the time, where elimination itself would take longer still; `engine`, `"numba"` on the CPU, `"jax"` on
+    JAX's default device (never in slices), None for JAX where that is a GPU and the tables are large.
 
     **Proves** both sides exactly. **Raises** `Refusal` with the estimate when too large for the limits.
     """
 
     proves: ClassVar[Proves] = Proves.EQUAL
     order_seconds: float = 1.0
+    engine: str | None = None
+
+    def __check_init__(self) -> None:
+        if self.engine not in (None, "numba", "jax"):
+            raise ValueError(f'engine is "numba", "jax" or None, but {self.engine!r} came')
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Finds an order and lays out the tables; refuses what does not fit."""
@@ -62,7 +70,13 @@ class Elimination(AbstractMethod):
             seconds = min(_DEAR * self.order_seconds, 0.1 * limits.seconds_left())
             again = best_order(sizes, scopes, seconds=seconds, seed=1)
             found = min(found, again, key=lambda order: order.log2_total)
-        return plan_order(reduced, found, limits)
+        plan = plan_order(reduced, found, limits)
+        if self.engine == "jax":
+            _, tree, _, sliced = plan.structure
+            refuse_if_short(tree, limits.beliefs, limits.memory)
+            if sliced is not None:
+                raise Refusal(f"slices are done on the CPU, by Elimination(): {plan}")
+        return plan
 
     def answers(self, model: AbstractDiscreteModel | Reduced, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One exact answer; in slices, the lower bound so far after each of them, then the exact one."""
@@ -76,15 +90,14 @@ class Elimination(AbstractMethod):
 
     def _whole(self, reduced: Reduced, tree: BucketTree, probes: list[tuple[int, ...]], plan: Plan) -> Answer:
         tables = [*reduced.model.log_tables(), *(np.zeros([tree.sizes[v] for v in s]) for s in probes)]
-        run = ProductRun(tree, tables)
-        value, error, wide = run.forward(), run.error, run.wide
-        belief = None
-        if plan.limits.beliefs and value > -math.inf:
-            marginals = [] if wide else run.marginals()
-            del run  # its arena, before log space asks for one of its own
-            marginals = tree.moments(tables)[2] if wide else marginals
+        beliefs, belief = plan.limits.beliefs, None
+        on_device = self.engine == "jax" or (self.engine is None and worthwhile(tree, beliefs))
+        value, error, marginals = solve(tree, tables, beliefs) if on_device else _products(tree, tables, beliefs)
+        if marginals is not None:
             belief = lift_belief(reduced, dict(zip(probes, marginals[len(reduced.model.scopes) :], strict=True)))
-        stats = {"log2_size": tree.log2_size, "cells": tree.cells, "bytes": tree.bytes}
+        stats: dict[str, Any] = {"log2_size": tree.log2_size, "cells": tree.cells, "bytes": tree.bytes}
+        if on_device:
+            stats["device"] = jax.default_backend()
         return self._exact(reduced, tree, value, error, stats, plan, belief)
 
     def _sliced(self, reduced: Reduced, tree: BucketTree, sliced: Slices, plan: Plan) -> Iterator[Answer]:
@@ -118,6 +131,20 @@ class Elimination(AbstractMethod):
         if floor > lower.value:
             lower = Side(floor, lower.grounds, method=lower.method, witness=lower.witness)
         return Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats=stats, plan=plan)
+
+
+def _products(
+    tree: BucketTree, tables: list[np.ndarray], beliefs: bool
+) -> tuple[float, float, list[np.ndarray] | None]:
+    """log Z, its rounding, and every table's marginal if they are wanted and there are any."""
+    run = ProductRun(tree, tables)
+    value, error, wide = run.forward(), run.error, run.wide
+    if not beliefs or value == -math.inf:
+        return value, error, None
+    if not wide:
+        return value, error, run.marginals()
+    del run  # its arena, before log space asks for one of its own
+    return value, error, tree.moments(tables)[2]
 
 
 def plan_order(reduced: Reduced, found: Order, limits: Limits) -> Plan:

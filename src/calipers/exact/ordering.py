@@ -79,7 +79,6 @@ def best_order(
     **Returns:** `Order`, the least log2 total, ties to the smaller largest table; the costs are upper bounds where
     a large graph was too wide to be priced in time.
     """
-    _compile()
     begun = time.monotonic()
     graph = adjacency(len(sizes), scopes, sizes)
     small = graph.n <= MAX_BITSET
@@ -99,6 +98,10 @@ def best_order(
         done = tried == trials or (enough is not None and best.log2_largest <= enough)
         return done or time.monotonic() > due()
 
+    if not enough_searched():
+        compiling = time.monotonic()
+        _compile()
+        begun += time.monotonic() - compiling
     candidates = _candidates(graph, scopes, due, seed, lambda: best)
     while not enough_searched() and (found := next(candidates, None)) is not None:
         name, order = found

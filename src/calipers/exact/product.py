@@ -98,10 +98,9 @@ class ProductRun:
 
     def _batches(self) -> Iterator[tuple[int, int]]:
         """Runs of small buckets, and large ones alone."""
-        first, total = 0, 0.0
-        if self.tree.cells < _SHARED:
-            if len(self.tree.parents):
-                yield 0, len(self.tree.parents)
+        first, total, count = 0, 0.0, len(self.tree.parents)
+        if count > 1 and self.tree.cells < _SHARED:
+            yield 0, count
             return
         for b, cells in enumerate(self.tree.joint_cells.tolist()):
             if cells >= _SHARED or total > _BATCH:
@@ -112,8 +111,8 @@ class ProductRun:
             if cells >= _SHARED:
                 yield b, b + 1
                 first, total = b + 1, 0.0
-        if first < len(self.tree.parents):
-            yield first, len(self.tree.parents)
+        if first < count:
+            yield first, count
 
     def _together(self, first: int, last: int) -> int:
         while first < last:
