@@ -68,7 +68,9 @@ class PlanarGraph(NamedTuple):
     def bytes(self) -> float:
         """Memory that an evaluation takes, about."""
         f = np.diff(self.fronts.start).astype(float)
-        return 8.0 * float((f * self.fronts.pairs).sum() + 8 * (f**2).max(initial=0.0)) + 400.0 * len(self.surface.home)
+        return 8.0 * float((f * self.fronts.pairs).sum() + 8 * (f**2).max(initial=0.0)) + (
+            400.0 + 12.0 * self.pfaffians
+        ) * len(self.surface.home)
 
 
 class PlanarResult(NamedTuple):
