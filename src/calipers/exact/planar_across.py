@@ -177,7 +177,7 @@ def _few_left(n: int, edges: np.ndarray, base: np.ndarray, most: int) -> _Canvas
 
 
 def _least(n: int, edges: np.ndarray, detour: np.ndarray) -> float:
-    """About how many edges must go at least: a planar graph has e − n + 1 + c faces, each as long as a detour and one."""
+    """About how many edges must go: a planar graph has e − n + 1 + c faces, as long as a detour and one, or longer."""
     parts = count_components(n, edges) + n - len(np.unique(edges))
     length = np.where(detour == n, _FAR, detour) + 1.0  # those that were not found
     return len(edges) - n + 1 + parts - float((2.0 / length[detour > 0]).sum())
