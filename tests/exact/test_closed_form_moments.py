@@ -23,14 +23,12 @@ def cases():
         yield f"loops {k}", cal.Ising.from_arrays(LOOPS, J, beta=1.3)
     yield "lone spins", cal.Ising.from_arrays(np.array([(0, 1)]), [0.5], [0.0, 0.0, 0.3, -1.2], beta=0.9)
     for periodic in (True, False):
-        for J, h in ((0.7, 0.0), (0.7, 0.3), (-0.8, 0.3), (-0.8, 1.9), (0.0, 0.4), (2.0, -0.01)):
+        for K, h in ((0.7, 0.0), (0.7, 0.3), (-0.8, 0.3), (-0.8, 1.9), (0.0, 0.4), (2.0, -0.01)):
             for n in (5, 8):
-                yield (
-                    f"chain {n} {periodic} {J} {h}",
-                    cal.Ising.chain(n, coupling=J, field=h, periodic=periodic, beta=1.1),
-                )
-    for J, h in ((0.1, 0.0), (-0.3, 0.2), (0.3, -0.7)):
-        yield f"complete {J} {h}", cal.Ising.complete(9, coupling=J, field=h, beta=1.2)
+                chain = cal.Ising.chain(n, coupling=K, field=h, periodic=periodic, beta=1.1)
+                yield f"chain {n} {periodic} {K} {h}", chain
+    for K, h in ((0.1, 0.0), (-0.3, 0.2), (0.3, -0.7)):
+        yield f"complete {K} {h}", cal.Ising.complete(9, coupling=K, field=h, beta=1.2)
     for shape in ((3, 4), (2, 5), (4, 4), (2, 2), (5, 3)):
         for T in (0.7, 2.3, 8.0):
             yield f"torus {shape} {T}", cal.Ising.square(shape, beta=1.0 / T)

@@ -114,12 +114,8 @@ def test_random_magnets_agree_with_enumeration(seed, tmp_path):
     J = rng.normal(size=len(pairs)) if seed % 2 else rng.choice([-1.0, 0.0, 1.0], len(pairs))
     h = np.where(rng.random(n) < rng.choice([0, 0.3, 0.6]), rng.choice([0.7, 1.0, -1.0]), 0.0)
     magnet = cal.Ising.from_arrays(np.array(pairs), J, h, beta=float(rng.choice([0.1, 0.5, 1.0, 2.0])))
-    method, truth = cal.Planar(genus=seed % 3), log_z(magnet, cal.Enumeration(), beliefs=True)
-    try:
-        answer = log_z(magnet, method, beliefs=True)
-    except Refusal as reason:
-        assert "genus" in str(reason) or "rounding" in str(reason)
-        return
+    method, truth = cal.Planar(genus=seed % 3, across=10), log_z(magnet, cal.Enumeration(), beliefs=True)
+    answer = log_z(magnet, method, beliefs=True)
     assert answer.lower.value <= truth.upper.value
     assert answer.upper.value >= truth.lower.value
     if answer.belief is not None:

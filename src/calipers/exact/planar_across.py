@@ -19,6 +19,7 @@ from calipers.exact.planar_surface import faces, genus
 from calipers.models.lattices import Lattice
 
 _PATIENCE = 200_000
+_SEARCHED = 5e8  # fields times edges: every field that is drawn looks for its face among all
 _FAR = 11  # the detour of an edge when none was found among a thousand sites
 _ORDERS = 12  # in which edges are tested
 _UNITS = ({(0, 1)}, {(0, 1), (1, 1)}, {(0, 1), (1, -1)})  # steps of a grid's edges beside (1, 0), up to their sign
@@ -44,6 +45,8 @@ def draw_beside(
     bound = (edges == ghost).any(axis=1) if ghost is not None else np.zeros(len(edges), np.bool_)
     canvas = _without_ghost(n, edges, np.flatnonzero(~bound), lattice, most_genus, most, n - (ghost is not None))
     if canvas is None:
+        return None
+    if bound.sum() * len(edges) > _SEARCHED:
         return None
     if ghost is not None and bound.any():
         canvas.put_in_ghost(np.flatnonzero(bound), ghost)
