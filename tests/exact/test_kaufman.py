@@ -119,6 +119,50 @@ def test_triangular_and_honeycomb_critical_points():
     assert other.honeycomb_energy_per_site(1.0, -1.0) == other.honeycomb_energy_per_site(1.0)
 
 
+LATTICES = ("triangular", "honeycomb")
+
+
+def per_site(lattice, what, *arguments):
+    return getattr(other, f"{lattice}_{what}")(*arguments)
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+@pytest.mark.parametrize("J", [1.0, -1.0])
+def test_heat_capacities_are_derivatives_of_energies(lattice, J):
+    T = np.array([0.3, 0.7, 1.3, 2.0, 3.0, 4.0, 10.0, 100.0])
+    d = 1e-4 * T
+    energies = [per_site(lattice, "energy_per_site", T + k * d, J) for k in (-2, -1, 1, 2)]
+    slope = (energies[0] - 8 * energies[1] + 8 * energies[2] - energies[3]) / (12 * d)
+    np.testing.assert_allclose(per_site(lattice, "heat_capacity_per_site", T, J), slope, atol=1e-9)
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_heat_capacities_diverge_like_a_logarithm(lattice):
+    T = per_site(lattice, "critical_temperature")
+    assert per_site(lattice, "heat_capacity_per_site", T) == math.inf
+    for side in (-1.0, 1.0):
+        near = [per_site(lattice, "heat_capacity_per_site", T * (1.0 + side * 10.0**-k)) for k in (6, 7, 8, 9)]
+        steps = np.diff(near)
+        assert (steps > 1.0).all()
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "first", "second"), [("triangular", (12, 2), (20, 12)), ("honeycomb", (6, 2), (8, 6))]
+)
+def test_magnetizations_begin_with_one_and_two_flipped_spins(lattice, first, second):
+    """1 − 2 e^{−2Kz} − …: a spin has z bonds; a pair of neighbours 2z − 2, and there are z/2 of them a site."""
+    T = 0.35 if lattice == "honeycomb" else 0.9
+    series = 1.0 - first[1] * math.exp(-first[0] / T) - second[1] * math.exp(-second[0] / T)
+    beyond = 40.0 * math.exp(-(second[0] + 2) / T)
+    assert per_site(lattice, "magnetization", T) == pytest.approx(series, abs=beyond)
+    critical = per_site(lattice, "critical_temperature")
+    m = per_site(lattice, "magnetization", np.array([0.01, critical * (1 - 1e-8), critical, 2 * critical]))
+    assert m[0] == 1.0
+    assert 0.0 < m[1] < 0.2
+    assert (m[2:] == 0.0).all()
+
+
 def test_residual_entropy_of_the_triangular_antiferromagnet():
     entropy = other.triangular_residual_entropy()
     assert entropy == pytest.approx(0.3230659, abs=5e-8)

@@ -105,14 +105,36 @@ def test_a_correlation_that_vanishes_by_symmetry(tmp_path):
     agrees(magnet, cal.Planar(), log_z(magnet, cal.Planar()).stats["across"], tmp_path)
 
 
-def test_pieces_tori_and_trees():
+@pytest.mark.parametrize("seed", range(60))
+def test_random_magnets_agree_with_enumeration(seed, tmp_path):
+    """Any graph of up to ten spins, in pieces or not, with zeros, equal couplings and fields, warm and cold."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 11))
+    pairs = [(0, 1), *(e for e in itertools.combinations(range(n), 2) if e != (0, 1) and rng.random() < 0.5)]
+    J = rng.normal(size=len(pairs)) if seed % 2 else rng.choice([-1.0, 0.0, 1.0], len(pairs))
+    h = np.where(rng.random(n) < rng.choice([0, 0.3, 0.6]), rng.choice([0.7, 1.0, -1.0]), 0.0)
+    magnet = cal.Ising.from_arrays(np.array(pairs), J, h, beta=float(rng.choice([0.1, 0.5, 1.0, 2.0])))
+    method, truth = cal.Planar(genus=seed % 3, across=10), log_z(magnet, cal.Enumeration(), beliefs=True)
+    answer = log_z(magnet, method, beliefs=True)
+    assert answer.lower.value <= truth.upper.value
+    assert answer.upper.value >= truth.lower.value
+    if answer.belief is not None:
+        for a, b in zip(answer.belief.factors, truth.belief.factors, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-7)
+    if answer.stats["across"] < 5:
+        Certificate.from_answer(answer, magnet).save(tmp_path / "a.cert")
+        verdict = check(tmp_path / "a.cert")
+        assert verdict.accepted, verdict.reason
+
+
+def test_pieces_tori_and_trees(tmp_path):
     torus = cal.Ising.square((4, 5), coupling="gauss:1", beta=0.7, seed=4)
     fields = np.zeros(20)
     fields[[0, 7]] = 0.6, -1.1
     agrees(dataclasses.replace(torus, fields=fields), cal.Planar(), 1)
     two = np.vstack([torus.edges[:0], [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (6, 7)]])
     magnet = cal.Ising.from_arrays(two, np.linspace(-1, 1, 7), np.array([0.5, 0, 0.1, -0.4, 0, 0, 0.3, 0.2, 1.0]))
-    agrees(magnet, cal.Planar(), 0)
+    agrees(magnet, cal.Planar(), 0, tmp_path)
 
 
 def test_rotations_are_planar_whatever_was_put_in():

@@ -14,7 +14,7 @@ everything else, with the reason. **Source** Ising 1925; Curie & Weiss; Kaufman 
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -25,29 +25,25 @@ from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Formula
+from calipers.exact.closed_form_moments import (
+    COMPLETE,
+    RING,
+    TORUS,
+    TREE,
+    Magnet,
+    axis_couplings,
+    formula_derivatives,
+    formula_moments,
+    loop_edges,
+    uniform,
+)  # fmt: skip
 from calipers.exact.closed_forms import chain_log_z, curie_weiss_log_z
 from calipers.exact.elimination import checkable
 from calipers.exact.kaufman import torus_log_z
-from calipers.exact.transfer_matrix import as_magnet, recognition_error
-from calipers.models.edges import canonical
+from calipers.exact.transfer_matrix import as_magnet, magnet_belief, recognition_error
 from calipers.models.ising import Ising
-from calipers.models.lattices import bonds, make_lattice
 
 ULP = 2.0**-53
-_TREE, _RING, _COMPLETE = "no field, at most one loop a part", "a uniform ring or path", "a uniform complete graph"
-_TORUS = "a uniform square torus"
-
-
-class _Magnet(NamedTuple):
-    """Natural parameters: `edges` (e, 2), `couplings` θ_e (e,), `fields` θ_i (n,)."""
-
-    edges: np.ndarray
-    couplings: np.ndarray
-    fields: np.ndarray
-
-    @property
-    def n(self) -> int:
-        return len(self.fields)
 
 
 class ClosedForm(AbstractMethod):
@@ -61,47 +57,61 @@ class ClosedForm(AbstractMethod):
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Recognises the model, and refuses when it cannot."""
         found = as_magnet(model)
-        magnet = _Magnet(found.edges, found.beta * found.couplings, found.beta * found.fields)
+        magnet = natural(found)
         shape = _torus_shape(magnet)
         torus = partial(_torus, shape=shape)
-        for name, formula in ((_TREE, _loops), (_RING, _ring), (_COMPLETE, _complete), (_TORUS, torus)):
+        for name, formula in ((TREE, _loops), (RING, _ring), (COMPLETE, _complete), (TORUS, torus)):
             value = formula(magnet)
             if value is not None:
-                text, structure = f"Closed form of {magnet.n} spins: {name}.", (name, *value, found.beta * found.offset)
-                return Plan(text, (*structure, shape), cells=float(magnet.n), limits=limits)
-        raise Refusal(f"no closed form is known: this is neither of {_TREE}; {_RING}; {_COMPLETE}; {_TORUS}, no field")
+                text, structure = f"Closed form of {magnet.n} spins: {name}.", (name, *value, found, shape)
+                return Plan(text, structure, cells=float(magnet.n), limits=limits)
+        raise Refusal(f"no closed form is known: this is neither of {TREE}; {RING}; {COMPLETE}; {TORUS}, no field")
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
-        """One exact answer, without marginals."""
-        name, value, error, constant, shape = plan.structure
+        """One exact answer."""
+        name, value, error, found, shape = plan.structure
+        constant = found.beta * found.offset
         value -= constant
         error += ULP * (2.0 * abs(value) + 2.0 * abs(constant)) + recognition_error(model)
         lower, upper = exact_sides(value, error, repr(self), _witness(model, name, shape))
-        yield Answer(lower, upper, value=value, result=Result.EXACT, stats={"formula": name}, plan=plan)
+        moments = formula_moments(name, natural(found), shape) if plan.limits.beliefs else None
+        belief = None if moments is None else magnet_belief(model, found, *moments)
+        yield Answer(lower, upper, value=value, belief=belief, result=Result.EXACT, stats={"formula": name}, plan=plan)
 
 
-def _uniform(values: np.ndarray) -> bool:
-    return len(values) == 0 or bool((values == values[0]).all())
+def natural(magnet: Ising) -> Magnet:
+    """Its natural parameters."""
+    return Magnet(magnet.edges, magnet.beta * magnet.couplings, magnet.beta * magnet.fields)
+
+
+def _slopes(magnet: Ising) -> Magnet:
+    """The derivatives in β of its natural parameters."""
+    return Magnet(magnet.edges, magnet.couplings, magnet.fields)
+
+
+def beta_derivatives(model: AbstractDiscreteModel, method: ClosedForm) -> tuple[float, float, float]:
+    """First and second derivative of a magnet's log Z in β, by formula, and β. **Raises** `Refusal` without one."""
+    if not isinstance(model, Ising):
+        raise Refusal("formulas for the energy and the heat capacity are those of magnets (Ising)")
+    name, _, _, _, shape = method.plan(model).structure
+    first, second = formula_derivatives(name, natural(model), _slopes(model), shape)
+    return first - float(model.offset), second, float(model.beta)
 
 
 def _log_two_cosh(x: np.ndarray) -> np.ndarray:
     return np.abs(x) + np.log1p(np.exp(-2.0 * np.abs(x)))
 
 
-def _loops(magnet: _Magnet) -> tuple[float, float] | None:
+def _loops(magnet: Magnet) -> tuple[float, float] | None:
     """Parts with at most one loop each and no field but on lone spins."""
     bound = np.zeros(magnet.n, bool)
     bound[magnet.edges] = True
     if magnet.fields[bound].any():
         return None
-    ones, n = np.ones(len(magnet.edges)), magnet.n
-    graph = coo_array((ones, magnet.edges.T), shape=(n, n)).tocsr()
-    parts, part = connected_components(graph, directed=False)
-    of_edge = part[magnet.edges[:, 0]]
-    if (np.bincount(of_edge, minlength=parts) > np.bincount(part, minlength=parts)).any():
+    found = loop_edges(magnet)
+    if found is None:
         return None
-    forest = len(magnet.edges) == n - parts
-    inside = np.zeros(len(magnet.edges), bool) if forest else _core(magnet)
+    (of_edge, inside, parts), n = found, magnet.n
     log, negative = np.zeros(parts), np.zeros(parts, np.int64)
     np.add.at(log, of_edge[inside], _log_tanh(np.abs(magnet.couplings[inside])))
     np.add.at(negative, of_edge[inside], magnet.couplings[inside] < 0)
@@ -124,30 +134,11 @@ def _log_tanh(x: np.ndarray) -> np.ndarray:
         return np.where(x < 0.3, np.log(np.tanh(x)), np.log1p(-2.0 * t / (1.0 + t)))
 
 
-def _core(magnet: _Magnet) -> np.ndarray:
-    """Which edges lie on a loop, when every part has at most one: leaves are cut until none is left."""
-    alive = np.ones(len(magnet.edges), bool)
-    near: list[list[tuple[int, int]]] = [[] for _ in range(magnet.n)]
-    for e, (i, j) in enumerate(magnet.edges.tolist()):
-        near[i].append((j, e))
-        near[j].append((i, e))
-    degree = [len(pairs) for pairs in near]
-    leaves = [v for v, d in enumerate(degree) if d == 1]
-    for v in leaves:  # which grows
-        for u, e in near[v]:
-            if alive[e]:
-                alive[e] = False
-                degree[u] -= 1
-                if degree[u] == 1:
-                    leaves.append(u)
-    return alive
-
-
-def _ring(magnet: _Magnet) -> tuple[float, float] | None:
+def _ring(magnet: Magnet) -> tuple[float, float] | None:
     """One ring or path, with one coupling and one field."""
     n, e = magnet.n, len(magnet.edges)
     degree = np.bincount(magnet.edges.ravel(), minlength=n)
-    whole = n >= 3 and e in (n - 1, n) and degree.max() <= 2 and _uniform(magnet.couplings) and _uniform(magnet.fields)
+    whole = n >= 3 and e in (n - 1, n) and degree.max() <= 2 and uniform(magnet.couplings) and uniform(magnet.fields)
     graph = coo_array((np.ones(e), magnet.edges.T), shape=(n, n)).tocsr()
     if not whole or connected_components(graph, directed=False)[0] > 1:
         return None
@@ -156,10 +147,10 @@ def _ring(magnet: _Magnet) -> tuple[float, float] | None:
     return value, ULP * (32.0 * n * (abs(K) + abs(h) + 2.0) + 8.0 * abs(value))
 
 
-def _complete(magnet: _Magnet) -> tuple[float, float] | None:
+def _complete(magnet: Magnet) -> tuple[float, float] | None:
     """Every pair bound alike, every field alike."""
     n = magnet.n
-    if 2 * len(magnet.edges) != n * (n - 1) or not (_uniform(magnet.couplings) and _uniform(magnet.fields)):
+    if 2 * len(magnet.edges) != n * (n - 1) or not (uniform(magnet.couplings) and uniform(magnet.fields)):
         return None
     K, h = float(magnet.couplings[0]), float(magnet.fields[0])
     value = curie_weiss_log_z(n, 1.0, K * n, h)
@@ -167,34 +158,21 @@ def _complete(magnet: _Magnet) -> tuple[float, float] | None:
     return value, ULP * (8.0 * size + 4.0 * abs(value))
 
 
-def _torus_shape(magnet: _Magnet) -> tuple[int, int] | None:
+def _torus_shape(magnet: Magnet) -> tuple[int, int] | None:
     """The sides of a square lattice without field, in the order of `lattices.bonds`, one coupling along each axis."""
     if magnet.fields.any():
         return None
     row = np.concatenate([magnet.edges[magnet.edges[:, 0] == 0, 1], magnet.edges[magnet.edges[:, 1] == 0, 0]])
     for side in sorted(set(row.tolist())):
         shape = (magnet.n // side, side) if side > 1 else (0, 0)
-        if magnet.n == shape[0] * shape[1] and _axis_couplings(magnet, shape) is not None:
+        if magnet.n == shape[0] * shape[1] and axis_couplings(magnet, shape) is not None:
             return shape
     return None
 
 
-def _torus(magnet: _Magnet, shape: tuple[int, int] | None) -> tuple[float, float] | None:
-    found = None if shape is None else _axis_couplings(magnet, shape)
+def _torus(magnet: Magnet, shape: tuple[int, int] | None) -> tuple[float, float] | None:
+    found = None if shape is None else axis_couplings(magnet, shape)
     return None if shape is None or found is None else _kaufman(shape, *found)
-
-
-def _axis_couplings(magnet: _Magnet, shape: tuple[int, int]) -> tuple[float, float] | None:
-    """The couplings along x and y of a torus of this shape, if it is one."""
-    if min(shape) < 2 or len(magnet.edges) > 2 * magnet.n:
-        return None
-    pairs, along = bonds(make_lattice("square", shape), np.random.default_rng(0)), np.arange(2 * magnet.n) < magnet.n
-    edges, x = canonical(pairs, along.astype(float), magnet.n)
-    y = canonical(pairs, (~along).astype(float), magnet.n)[1]
-    if not np.array_equal(edges, magnet.edges):
-        return None
-    per_axis = [magnet.couplings[count > 0] / count[count > 0] for count in (x, y)]
-    return (float(per_axis[0][0]), float(per_axis[1][0])) if all(map(_uniform, per_axis)) else None
 
 
 def _kaufman(shape: tuple[int, int], x: float, y: float) -> tuple[float, float] | None:
@@ -206,14 +184,14 @@ def _kaufman(shape: tuple[int, int], x: float, y: float) -> tuple[float, float] 
 
 def _witness(model: AbstractDiscreteModel, name: str, shape: tuple[int, int] | None) -> Callable[[], Any]:
     """What writes a certificate: the formula where the checker has it, elimination where it is affordable."""
-    if not isinstance(model, Ising) or name in (_TREE, _RING):
+    if not isinstance(model, Ising) or name in (TREE, RING):
         return lambda: checkable(model)
-    if name == _COMPLETE:
-        uniform = _uniform(model.couplings) and _uniform(model.fields)  # not only when multiplied by beta
-        return lambda: Formula("complete") if uniform and model.n > 1 else checkable(model)
+    if name == COMPLETE:
+        same = uniform(model.couplings) and uniform(model.fields)  # not only when multiplied by beta
+        return lambda: Formula("complete") if same and model.n > 1 else checkable(model)
     assert shape is not None
-    magnet = _Magnet(model.edges, model.couplings, model.fields)
-    found = None if model.beta == 0.0 or magnet.fields.any() else _axis_couplings(magnet, shape)
+    magnet = _slopes(model)
+    found = None if model.beta == 0.0 or magnet.fields.any() else axis_couplings(magnet, shape)
     if found is None or any(K == 0 or (K < 0 and side % 2) for K, side in zip(found, shape, strict=True)):
         return lambda: checkable(model)
     return lambda: Formula("torus", np.arange(model.n).reshape(shape))

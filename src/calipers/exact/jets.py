@@ -24,11 +24,11 @@ class Jet:
         return Jet(value, slope * self.first, curve * self.first**2 + slope * self.second)
 
     def __add__(self, other: Any) -> "Jet":
-        b = _jet(other)
+        b = jet(other)
         return Jet(self.value + b.value, self.first + b.first, self.second + b.second)
 
     def __mul__(self, other: Any) -> "Jet":
-        b = _jet(other)
+        b = jet(other)
         cross = self.value * b.second + 2.0 * self.first * b.first + self.second * b.value
         return Jet(self.value * b.value, self.value * b.first + self.first * b.value, cross)
 
@@ -36,20 +36,20 @@ class Jet:
         return self * -1.0
 
     def __sub__(self, other: Any) -> "Jet":
-        return self + -_jet(other)
+        return self + -jet(other)
 
     def __rsub__(self, other: Any) -> "Jet":
-        return _jet(other) - self
+        return jet(other) - self
 
     def __truediv__(self, other: Any) -> "Jet":
-        b = _jet(other)
+        b = jet(other)
         return self * b.chain(1.0 / b.value, -1.0 / b.value**2, 2.0 / b.value**3)
 
     def __pow__(self, n: int) -> "Jet":
         return self * self if n == 2 else NotImplemented
 
     def __lt__(self, other: Any) -> Any:
-        return self.value < _jet(other).value
+        return self.value < jet(other).value
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -62,7 +62,8 @@ class Jet:
         return float(np.max(self.value))
 
 
-def _jet(x: Any) -> Jet:
+def jet(x: Any) -> Jet:
+    """x itself if it is one, a constant if not."""
     return x if isinstance(x, Jet) else Jet(x)
 
 
@@ -122,6 +123,6 @@ def maximum(x: Jet, y: float) -> Jet:
 
 def where(condition: Any, x: Any, y: Any) -> Jet:
     """x where the condition holds, else y."""
-    a, b = _jet(x), _jet(y)
+    a, b = jet(x), jet(y)
     parts = ((a.value, b.value), (a.first, b.first), (a.second, b.second))
     return Jet(*(np.where(condition, p, q) for p, q in parts))

@@ -36,7 +36,7 @@ def torus_log_z(shape: tuple[int, int], T: float, J: Couplings = 1.0) -> float:
     coupling, or the couplings along x and along y, of any sign.
     """
     x, y = _checked(shape, T, J)
-    return float(_log_z(np, (int(shape[0]), int(shape[1])), 1.0 / T, x, y))
+    return float(_log_z(np, (int(shape[0]), int(shape[1])), x / T, y / T))
 
 
 def torus_energy(shape: tuple[int, int], T: float, J: Couplings = 1.0) -> float:
@@ -73,41 +73,55 @@ def _checked(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, flo
 def _derivatives(shape: tuple[int, int], T: float, J: Couplings) -> tuple[float, float]:
     """First and second derivative of log Z in β."""
     x, y = _checked(shape, T, J)
-    found = _log_z(jets, (int(shape[0]), int(shape[1])), jets.Jet(1.0 / T, 1.0), x, y)
+    return torus_derivatives((int(shape[0]), int(shape[1])), (x / T, y / T), (x, y))
+
+
+def torus_derivatives(
+    shape: tuple[int, int], K: tuple[float, float], slope: tuple[float, float]
+) -> tuple[float, float]:
+    """First and second derivative of log Z in t, at couplings (times β) K + t `slope` along the two axes."""
+    found = jets.jet(_log_z(jets, shape, *(jets.Jet(k, s) for k, s in zip(K, slope, strict=True))))
     return float(found.first), float(found.second)
 
 
-def _log_z(xp: Any, shape: tuple[int, int], beta: Any, x: float, y: float) -> Any:
-    """log Z over the module `xp`: numpy, or `jets` to differentiate in β."""
+def _log_z(xp: Any, shape: tuple[int, int], K: Any, L: Any) -> Any:
+    """log Z over the module `xp`: numpy, or `jets` to differentiate."""
     m, n = shape
+    x, y = _number(K), _number(L)
     if m == 1 or n == 1 or x == 0.0 or y == 0.0:  # rings
-        return n * _ring(xp, m, beta, x) + m * _ring(xp, n, beta, y) - m * n * math.log(2.0)
+        return n * ring(xp, m, K) + m * ring(xp, n, L) - m * n * math.log(2.0)
     along, across = x < 0 and m % 2 == 1, y < 0 and n % 2 == 1
+    K, L = K * math.copysign(1.0, x), L * math.copysign(1.0, y)
     if along and not across:  # a single twist is put across, where nothing cancels
-        m, n, x, y, along, across = n, m, y, x, across, along
-    return _torus(xp, m, n, beta * abs(x), beta * abs(y), along + across)
+        m, n, K, L, along, across = n, m, L, K, across, along
+    return _torus(xp, m, n, K, L, along + across)
 
 
-def _ring(xp: Any, n: int, beta: Any, J: float) -> Any:
+def _number(K: Any) -> float:
+    return float(K.value if isinstance(K, jets.Jet) else K)
+
+
+def ring(xp: Any, n: int, K: Any) -> Any:
     """log Z of a ring of n spins: n log(2 cosh K) + log(1 ± tanh^n |K|)."""
+    J = _number(K)
     if n == 1 or J == 0.0:
         return n * math.log(2.0)
-    K = beta * abs(J)
-    deficit = math.log(n) + _log_log_coth(xp, K)
+    K = K * math.copysign(1.0, J)
+    deficit = math.log(n) + log_log_coth(xp, K)
     frustrated = J < 0 and n % 2 == 1
-    return n * (K + xp.log1p(xp.exp(-2.0 * K))) + (_minus if frustrated else _plus)(xp, deficit)
+    return n * (K + xp.log1p(xp.exp(-2.0 * K))) + (log_one_minus if frustrated else log_one_plus)(xp, deficit)
 
 
 def _torus(xp: Any, m: int, n: int, K: Any, L: Any, twists: int) -> Any:
     """log Z of positive couplings K along and L across; `twists` lines of reversed bonds, the first of them across."""
     odd, deficit = _products(xp, m, n, K, L, np.arange(1, 2 * n, 2))
-    odd = odd + (_minus if twists else _plus)(xp, deficit)
+    odd = odd + (log_one_minus if twists else log_one_plus)(xp, deficit)
     even, deficit = _products(xp, m, n, K, L, np.arange(2, 2 * n, 2))
-    plus, minus = _plus(xp, deficit), _minus(xp, deficit)
+    plus, minus = log_one_plus(xp, deficit), log_one_minus(xp, deficit)
     up = m * (L + K + xp.log(-xp.expm1(-2.0 * K)))  # ± m γ_0/2 and its share of the prefactor
     down = m * (K - L + xp.log1p(xp.exp(-2.0 * K)))
-    even = even + (_add(xp, up + minus, down + plus) if twists else _add(xp, up + plus, down + minus))
-    total = even + xp.log(xp.maximum(-xp.expm1(odd - even), 0.0)) if twists == 2 else _add(xp, odd, even)
+    even = even + (add(xp, up + minus, down + plus) if twists else add(xp, up + plus, down + minus))
+    total = even + xp.log(xp.maximum(-xp.expm1(odd - even), 0.0)) if twists == 2 else add(xp, odd, even)
     return total - math.log(2.0)
 
 
@@ -118,32 +132,32 @@ def _products(xp: Any, m: int, n: int, K: Any, L: Any, r: np.ndarray) -> tuple[A
     q = 0.25 * (q - xp.expm1(-4.0 * L) * 4.0 * t / (1.0 + t) ** 2 * np.sin(np.pi * r / (2 * n)) ** 2)
     rest = L + xp.log(xp.sqrt(q) + xp.sqrt(q + xp.exp(-2.0 * L) * xp.tanh(K)))
     y = m * (rest + 0.5 * (xp.log1p(t) - xp.log(-xp.expm1(-2.0 * K))))  # m γ_r/2
-    logs = _log_log_coth(xp, y)
+    logs = log_log_coth(xp, y)
     top = logs.max()
     total = (m * (rest + K + xp.log1p(t)) + xp.log1p(xp.exp(-2.0 * y))).sum()
     return total, top + xp.log(xp.exp(logs - top).sum())
 
 
-def _log_log_coth(xp: Any, y: Any) -> Any:
+def log_log_coth(xp: Any, y: Any) -> Any:
     """log log coth y for y > 0, whose e^{-2y} may be far below what a float holds."""
     t = xp.exp(-2.0 * y)
     some = xp.where(t < 1e-5, 0.5, t)
     return xp.where(t < 1e-5, math.log(2.0) + t * t / 3.0, xp.log(2.0 * xp.arctanh(some) / some)) - 2.0 * y
 
 
-def _plus(xp: Any, deficit: Any) -> Any:
+def log_one_plus(xp: Any, deficit: Any) -> Any:
     """log(1 + τ), where τ = exp(−e^deficit)."""
     return xp.log1p(xp.exp(-xp.exp(deficit)))
 
 
-def _minus(xp: Any, deficit: Any) -> Any:
+def log_one_minus(xp: Any, deficit: Any) -> Any:
     """log(1 − τ), where τ = exp(−e^deficit)."""
     size = xp.exp(deficit)
     some = xp.where(size < 1e-9, 1.0, size)
     return xp.where(size < 1e-9, deficit - 0.5 * size, xp.log(-xp.expm1(-some)))
 
 
-def _add(xp: Any, a: Any, b: Any) -> Any:
+def add(xp: Any, a: Any, b: Any) -> Any:
     """log(e^a + e^b) from the larger one and the difference, so that derivatives of large terms do not cancel."""
     low, high = (a, b) if a < b else (b, a)
     return high + xp.logaddexp(low - high, 0.0)

@@ -29,7 +29,7 @@ from calipers.models.reduction import Reduced, as_reduced
 
 _SECONDS_PER_FLOP = 1.5e-9  # measured on one 2026 core, backward pass included; only plans depend on it
 _EXACT_BELIEF = 1e-8
-_CHECKED_FLOPS = 3e9  # multiplications that a checker goes through in some minutes
+_CHECKED_FLOPS = 6e8  # multiplications that a checker goes through in two minutes
 _NO_FIELD = 1e-11  # fields that add up to less are rounding: they join the error
 
 

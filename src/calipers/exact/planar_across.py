@@ -18,7 +18,9 @@ from calipers.exact.planar_embedding import by_angle, count_components, detours,
 from calipers.exact.planar_surface import faces, genus
 from calipers.models.lattices import Lattice
 
-_PATIENCE = 300_000
+_PATIENCE = 200_000
+_SEARCHED = 5e8  # fields times edges: every field that is drawn looks for its face among all
+_FAR = 11  # the detour of an edge when none was found among a thousand sites
 _ORDERS = 12  # in which edges are tested
 _UNITS = ({(0, 1)}, {(0, 1), (1, 1)}, {(0, 1), (1, -1)})  # steps of a grid's edges beside (1, 0), up to their sign
 
@@ -43,6 +45,8 @@ def draw_beside(
     bound = (edges == ghost).any(axis=1) if ghost is not None else np.zeros(len(edges), np.bool_)
     canvas = _without_ghost(n, edges, np.flatnonzero(~bound), lattice, most_genus, most, n - (ghost is not None))
     if canvas is None:
+        return None
+    if bound.sum() * len(edges) > _SEARCHED:
         return None
     if ghost is not None and bound.any():
         canvas.put_in_ghost(np.flatnonzero(bound), ghost)
@@ -123,7 +127,7 @@ def _without_ghost(
     if rotation is not None:
         return _Canvas(n, edges, base, rotation)
     found = _few_left(n, edges, base, most)
-    if found is None and most_genus and most:
+    if found is None and most and (most < most_genus or 4 * len(base) > _PATIENCE):
         rotation = draw(spins, edges[base], lattice, most_genus)
         return None if rotation is None else _Canvas(n, edges, base, rotation)
     return found
@@ -156,6 +160,8 @@ def _few_left(n: int, edges: np.ndarray, base: np.ndarray, most: int) -> _Canvas
     if not most or len(base) > max(3 * n - 6, 1) + most or 4 * len(base) > _PATIENCE:
         return None
     detour = detours(n, edges[base])
+    if _least(n, edges[base], detour) > most:
+        return None
     order = base[np.argsort(detour, kind="stable")]
     for out in sorted({min(2**k, most) for k in range(most)}):
         kept = np.sort(order[: len(order) - out])
@@ -167,10 +173,17 @@ def _few_left(n: int, edges: np.ndarray, base: np.ndarray, most: int) -> _Canvas
         canvas, patience = _first_spoilers(n, edges, order, most, patience)
         if canvas is not None:
             best, most = canvas, len(np.intersect1d(canvas.left, base)) - 1
-        if patience < 0 or most < max(1, len(base) - 3 * n + 6):
+        if best is None or patience < 0 or most < max(1.0, _least(n, edges[base], detour)):
             break
         order = base[np.lexsort((rng.random(len(base)), detour))]
     return best
+
+
+def _least(n: int, edges: np.ndarray, detour: np.ndarray) -> float:
+    """About how many edges must go: a planar graph has e − n + 1 + c faces, as long as a detour and one, or longer."""
+    parts = count_components(n, edges) + n - len(np.unique(edges))
+    length = np.where(detour == n, _FAR, detour) + 1.0  # those that were not found
+    return len(edges) - n + 1 + parts - float((2.0 / length[detour > 0]).sum())
 
 
 def _first_spoilers(

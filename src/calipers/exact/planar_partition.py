@@ -68,7 +68,9 @@ class PlanarGraph(NamedTuple):
     def bytes(self) -> float:
         """Memory that an evaluation takes, about."""
         f = np.diff(self.fronts.start).astype(float)
-        return 8.0 * float((f * self.fronts.pairs).sum() + 8 * (f**2).max(initial=0.0)) + 400.0 * len(self.surface.home)
+        return 8.0 * float((f * self.fronts.pairs).sum() + 8 * (f**2).max(initial=0.0)) + (
+            400.0 + 12.0 * self.pfaffians
+        ) * len(self.surface.home)
 
 
 class PlanarResult(NamedTuple):
@@ -165,7 +167,8 @@ def _expand(graph: PlanarGraph, K: np.ndarray, spins: np.ndarray) -> PlanarResul
     if not total > 0.0:
         return PlanarResult(np.nan, np.inf, np.full(len(K), np.nan), spins)
     lost = errors + 8.0 * ULP * len(graph.across)
-    error = float(np.abs(weight * share) @ lost) / total + rounding
+    with np.errstate(invalid="ignore"):  # a Pfaffian without a pivot: no error is known
+        error = float(np.abs(weight * share) @ lost) / total + rounding
     correlations = np.empty(len(K))
     correlations[graph.drawn] = 2.0 * ((weight * share) @ used[:, : len(graph.drawn)] / total) - 1.0
     for d, e in enumerate(graph.across):  # the derivative exchanges cosh K and sinh K

@@ -33,6 +33,8 @@ def drawing_witness(
     spins = np.ones(len(states) + 1, np.int64)
     spins[sites[: graph.n]] = reference.astype(np.int64)
     fronts = graph.fronts
-    order = np.where(fronts.left < 0, fronts.terminals[fronts.start[:-1]], _MERGE)
+    order = np.full(len(fronts.left), _MERGE)
+    leaves = np.flatnonzero(fronts.left < 0)
+    order[leaves] = fronts.terminals[fronts.start[leaves]]  # a face has a dart; a region may have none left
     across = sites[graph.edges[graph.across]]
     return Drawing(tuple(states), sites[at[label]].reshape(-1, 2), rotation, order, spins, across)

@@ -84,7 +84,7 @@ class TransferMatrix(AbstractMethod):
         belief = None
         if plan.limits.beliefs:
             value, error, mean, correlation = passes.moments()
-            belief = _belief(model, magnet, mean, correlation)
+            belief = magnet_belief(model, magnet, mean, correlation)
         else:
             value, error, _ = passes.log_z()
         constant = magnet.beta * magnet.offset
@@ -138,7 +138,7 @@ def frontier_sampler(method: TransferMatrix, model: AbstractDiscreteModel, limit
     return ExactSampler(lambda n, rng: ((1 - passes.sample(n, rng)) // 2).astype(np.int8), answer, 1 << 27)
 
 
-def _belief(model: AbstractDiscreteModel, magnet: Ising, mean: np.ndarray, correlation: np.ndarray) -> Belief:
+def magnet_belief(model: AbstractDiscreteModel, magnet: Ising, mean: np.ndarray, correlation: np.ndarray) -> Belief:
     """Tables of the model's variables and factors from the moments of its spins."""
     sign = np.array([1.0, -1.0])
     single = tuple(np.clip((1.0 + m * sign) / 2.0, 0.0, 1.0) for m in mean)
