@@ -63,6 +63,8 @@ class Search:
             raise Reject("the trees assign a variable twice, or one that has no bucket")
         if any(sizes[v] > 256 for v in self.assigned):
             raise Reject("the trees assign a variable with more than 256 states")
+        if self.parts is not None and self.parts.restricted.kept != self.bounds.restricted.kept:
+            raise Reject("the elimination of parts keeps other states than the mini-buckets")
         flips = list(chain.from_iterable(tree.flips for tree in self.trees))
         if len(set(flips)) != len(flips):
             raise Reject("two trees exchange the states of one variable")
