@@ -5,8 +5,8 @@
 The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
 Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
 every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
-are left out. **Proves** both sides (docs/theorems.md, Theorems 9, 12); they meet given time. **Cost** the tables of a part,
-for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
+are left out. **Proves** both sides (docs/theorems.md, Theorems 9, 12); they meet given time. **Cost** the tables of a
+part, for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
 heaviest parts or the tangent's, the upper the mini-buckets'.
 **Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
 """
