@@ -4,8 +4,10 @@
 
 Each certificate is written by the method that leaves such a witness, with few or no sweeps: that makes a worse bound,
 but a witness of the same size. Kinds: product, strips (tangents), pairs, plaquettes (decompositions), elimination,
-split (sixteen leaves that share one elimination), bethe (strips joined by the edges between them). One line a
-certificate: what it took to write, its size, and what it took to check, best of two.
+split (sixteen leaves that share one elimination), bethe (strips joined by the edges between them), regions (strips that
+overlap), search (a tree of some ten thousand prefixes over mini-buckets), in_file (strips of the same magnet in a UAI
+file, whose pairs hold the fields); and log_determinant, of dense magnets of at most 500 spins. One line a certificate:
+what it took to write, its size, and what it took to check, best of two.
 """
 
 import argparse
@@ -20,11 +22,15 @@ import numpy as np
 
 import calipers as cal
 from calipers.bounds.decision_tree import decision_tree
+from calipers.bounds.recognised import about_whole
 from calipers.core.answer import Answer, Grounds, Side
+from calipers.core.method import Limits
 from calipers.core.witness import Bethe, Decomposition, Link, Tangent, Witness
+from calipers.models.recognition import as_ising, on_grid
+from calipers.models.reduction import as_reduced
 from calipers_check import check
 
-Made = tuple[cal.Ising, Answer]
+Made = tuple[cal.Ising | cal.FactorGraph, Answer]
 
 
 def glass(spins: int) -> cal.Ising:
@@ -83,6 +89,35 @@ def bethe(spins: int) -> Made:
     return model, Answer(low)
 
 
+def search(spins: int) -> Made:
+    """The first twenty thousand prefixes of a search."""
+    model, method = glass(spins), cal.Search(ibound=4, sweeps=1, orders=1)
+    plan = method.plan(model, Limits())
+    last = next(a for a in method.answers(model, plan) if "open" in a.stats and a.stats["open"] > 5000)
+    return model, last
+
+
+def in_file(spins: int) -> Made:
+    """Strips of a magnet that is found in a factor graph, whose pair tables hold the fields."""
+    side = math.isqrt(spins)
+    whole = cal.from_spec(f"square:{side}x{side},J=pm1,h=gauss:0.1,beta=1,seed=1,open").factor_graph()
+    pairs = [(s, np.asarray(t)) for s, t in zip(whole.scopes, whole.tables, strict=True)]
+    fields = {s[0]: t for s, t in pairs if len(s) == 1}
+    tables = [(s, t + fields.pop(s[0], np.zeros(2))[:, None] if len(s) == 2 else t) for s, t in pairs]
+    kept = [(s, t) for s, t in tables if len(s) == 2 or s[0] in fields]
+    graph = cal.FactorGraph(whole.sizes, tuple(s for s, _ in kept), tuple(t for _, t in kept))
+    reduced = as_reduced(graph)
+    magnet = on_grid(as_ising(reduced.model) or cal.Ising.chain(1))
+    method = cal.Strips(width=3, steps=0)
+    return graph, next(about_whole(method.answers(magnet, method.plan(magnet)), reduced, magnet))
+
+
+def log_determinant(spins: int) -> Made:
+    """A dense magnet."""
+    model = cal.Ising.sherrington_kirkpatrick(min(spins, 500), beta=0.5, seed=1)
+    return model, cal.log_z(model, cal.LogDeterminant(steps=2), time_limit=3600.0, gap=0.0)
+
+
 def read(side: Side) -> Witness:
     """The witness of a side, written out."""
     return side.witness() if callable(side.witness) else side.witness
@@ -96,6 +131,10 @@ KINDS: dict[str, Callable[[int], Made]] = {
     "elimination": elimination,
     "split": split,
     "bethe": bethe,
+    "regions": by_method(cal.Strips(width=3, steps=0)),
+    "search": search,
+    "in_file": in_file,
+    "log_determinant": log_determinant,
 }
 
 
@@ -115,7 +154,7 @@ def measure(kind: str, spins: int) -> str:
     if not verdict.accepted:
         raise RuntimeError(f"{kind}: {verdict.reason}")
     best, sides = min(seconds), "+".join(c.side for c in verdict.claims)
-    row = f"{kind:<12} {sides:<12} {model.n:>8} {written:>9.1f} {size / 1e6:>8.2f}"
+    row = f"{kind:<15} {sides:<12} {model.n:>8} {written:>9.1f} {size / 1e6:>8.2f}"
     return f"{row} {best:>8.2f} {1e6 * best / model.n:>9.1f}"
 
 
@@ -124,7 +163,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--spins", default="10000", help="numbers of spins, with commas (default 10000)")
     options = parser.parse_args()
-    print(f"{'kind':<12} {'sides':<12} {'spins':>8} {'write s':>9} {'MB':>8} {'check s':>8} {'µs/spin':>9}")
+    print(f"{'kind':<15} {'sides':<12} {'spins':>8} {'write s':>9} {'MB':>8} {'check s':>8} {'µs/spin':>9}")
     for spins in map(int, options.spins.split(",")):
         for kind in options.kinds:
             print(measure(kind, spins), flush=True)

@@ -87,10 +87,13 @@ def _relaxation(matrix: arb_mat, field: arb_mat) -> arb:
 
 def _parameters(restricted: Restricted) -> tuple[arb, dict[int, arb], dict[tuple[int, int], arb]]:
     """The constant, the field of each spin and the coupling of each bound pair on the kept states."""
-    constant, field, coupling = ZERO, {}, {}
+    constant = ZERO
+    field: dict[int, arb] = {}
+    coupling: dict[tuple[int, int], arb] = {}
     for a in range(len(restricted.model.scopes)):
-        scope, logs = restricted.scope(a), restricted.logs(a)
-        if any(isinstance(x, float) for x in logs):
+        scope, found = restricted.scope(a), restricted.logs(a)
+        logs = [x for x in found if not isinstance(x, float)]
+        if len(logs) < len(found):
             raise Reject(f"factor {a} has a zero; a log-determinant is for magnets")
         if restricted.constant(a):
             constant += logs[0]

@@ -63,6 +63,8 @@ class Search:
             raise Reject("the trees assign a variable twice, or one that has no bucket")
         if any(sizes[v] > 256 for v in self.assigned):
             raise Reject("the trees assign a variable with more than 256 states")
+        if self.parts is not None and self.parts.restricted.kept != self.bounds.restricted.kept:
+            raise Reject("the elimination of parts keeps other states than the mini-buckets")
         flips = list(chain.from_iterable(tree.flips for tree in self.trees))
         if len(set(flips)) != len(flips):
             raise Reject("two trees exchange the states of one variable")
@@ -133,7 +135,8 @@ class Search:
     def _ratios(self, tree: Tree) -> list[list[Ratio]]:
         """What assigning each variable multiplies the share by, in the order of the tree."""
         _ = self.bounds.root_sent
-        place, sizes, found = {v: i for i, v in enumerate(tree.variables)}, self.bounds.restricted.sizes, []
+        place, sizes = {v: i for i, v in enumerate(tree.variables)}, self.bounds.restricted.sizes
+        found: list[list[Ratio]] = []
         for v in tree.variables:
             found.append([])
             for joint, message in self.bounds.seen[v]:
@@ -180,6 +183,6 @@ def _check_flips(tree: Tree, bounds: Decomposition) -> None:
         table = np.empty(len(places), object)
         table[:] = [labels[i] for i in places]
         table = table.reshape([restricted.sizes[v] for v in scope])
-        turned = np.flip(table, [i for i, v in enumerate(scope) if v in flips])
+        turned = np.flip(table, tuple(i for i, v in enumerate(scope) if v in flips))
         if table.ravel().tolist() != turned.ravel().tolist():
             raise Reject(f"factor {a} is not the same when the states of variables are exchanged")

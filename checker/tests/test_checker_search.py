@@ -191,6 +191,21 @@ def test_half_is_not_enough_elsewhere(tmp_path):
     assert "two trees exchange" in reason(tmp_path, "upper", halved([3, 3, 0, 1, 2]), model)
 
 
+def test_parts_keep_the_states_that_were_compared(tmp_path):
+    """Symmetric in the first two states of every variable; the third weighs much, but only on one side."""
+    table = np.zeros((3, 3))
+    table[2] = [5.0, 0.0, 0.0]
+    model = forge.tables_model([3, 3], [(0, 1)], [table])
+    two = [[0, 1], [0, 1]]
+    bounds = forge.decomposition(two, [(0, 0.5, [0], [], 2), (0, 0.5, [], [], -1), (1, 1.0, [], [], -1)])
+    rest = forge.decomposition([[0, 1, 2], [0, 1]], [(0, 1.0, [0], [], -1)])
+    forged = search([[1, 2]], [[1]], [[0, 1]], bounds, rest)
+    assert "other states" in reason(tmp_path, "lower", forged, model)
+    rest = forge.decomposition(two, [(0, 1.0, [0], [], -1)])
+    low = proved(tmp_path, "lower", search([[1, 2]], [[1]], [[0, 1]], bounds, rest), model)
+    assert low == pytest.approx(math.log(4.0))
+
+
 @pytest.mark.parametrize("name", ["variables", "nodes", "flips", "bounds/kept", "bounds/weight", "parts/variable"])
 @pytest.mark.parametrize("how", ["gone", "type", "shape", "short"])
 def test_arrays_of_another_form(tmp_path, name, how):

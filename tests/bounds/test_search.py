@@ -11,7 +11,9 @@ from tests.strategies import factor_graphs
 import calipers as cal
 from calipers.bounds.cutset import Conditioner, choose
 from calipers.bounds.frontier import Frontier, needed
+from calipers.bounds.mini_bucket import snapshot
 from calipers.bounds.search import unchanged_by_flips
+from calipers.bounds.search_witness import Searched, search_witness
 from calipers.bounds.sweeps import optimised, prepare
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits
@@ -117,28 +119,102 @@ def test_clamping_refuses_what_would_not_do(bad):
         cal.Clamping(**bad)
 
 
-@pytest.mark.parametrize("field", ["0", "gauss:0.2"])
-def test_clamped_sides_are_certified_done_or_not(field, tmp_path):
-    calipers_check = pytest.importorskip("calipers_check")
-    glass = cal.from_spec(f"square:4x4,J=pm1,h={field},beta=1,seed=3")
-    method = cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2), lower=cal.Tangent(width=1, sweeps=1))
-    for gap in (0.0, 3.0):
-        answer = cal.log_z(glass, method, gap=gap)
-        assert "Clamping" in answer.lower.method
-        answer.certificate.save(tmp_path / "clamped.cert")
-        verdict = calipers_check.check(tmp_path / "clamped.cert")
-        assert verdict.accepted, verdict.reason
-        assert "lower" in {claim.side for claim in verdict.claims}
-        assert field == "0" or {claim.side for claim in verdict.claims} == {"lower", "upper"}
+CLAMPING = cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2), lower=cal.Tangent(width=1, sweeps=1))
 
 
-def test_clamped_parts_of_a_model_with_zeros_are_certified_below(tmp_path):
+def certified(answer, model, folder):
+    """What the checker proves of both sides as a search or clamping left them; the claims must be its own."""
     calipers_check = pytest.importorskip("calipers_check")
-    rng = np.random.default_rng(4)
-    factors = [((i, (i + 1) % 9, (i + 4) % 9), (rng.random((2, 2, 2)) < 0.8) * rng.random((2, 2, 2))) for i in range(9)]
-    graph = FactorGraph.from_tables((2,) * 9, factors)
-    answer = cal.log_z(graph, cal.Clamping(leaf_log2_size=2, upper=cal.MiniBucket(ibound=2)), gap=0.0)
-    assert answer.lower.value <= enumerate_all(graph)[0] <= answer.upper.value
-    answer.certificate.save(tmp_path / "parts.cert")
-    verdict = calipers_check.check(tmp_path / "parts.cert")
+    certificate = cal.Certificate.from_answer(answer, model)
+    assert {claim.kind for claim in certificate.claims} == {"search"}
+    certificate.save(folder / "search.cert")
+    verdict = calipers_check.check(folder / "search.cert")
     assert verdict.accepted, verdict.reason
+    low, high = (claim.proved for claim in verdict.claims)
+    assert low == pytest.approx(answer.lower.value, abs=1e-8)  # not looser, either
+    assert high == pytest.approx(answer.upper.value, abs=1e-8)
+    return low, high
+
+
+@pytest.mark.parametrize("field", ["0", "gauss:0.2"])
+@pytest.mark.parametrize("method", [CLAMPING, cal.Search(ibound=1, sweeps=2, orders=1)], ids=["clamping", "search"])
+def test_sides_are_certified_closed_and_open_halved_and_not(field, method, tmp_path):
+    glass = cal.from_spec(f"square:4x4,J=pm1,h={field},beta=1,seed=3")
+    truth = log_z(glass, cal.Elimination()).value
+    low, high = certified(cal.log_z(glass, method, gap=0.0), glass, tmp_path)
+    assert truth - 1e-9 < low <= high < truth + 1e-9
+
+
+@pytest.mark.parametrize("field", ["0", "gauss:0.2"])
+def test_open_prefixes_are_certified(field, tmp_path, monkeypatch):
+    monkeypatch.setattr("calipers.bounds.clamping._EXPANSIONS", 40)
+    monkeypatch.setattr("calipers.bounds.search._EXPANSIONS", 40)
+    glass = cal.from_spec(f"square:5x5,J=pm1,h={field},beta=1,seed=3")
+    truth = log_z(glass, cal.Elimination()).value
+    for method in (CLAMPING, cal.Search(ibound=1, sweeps=2, orders=1)):
+        answers = [a for a in itertools.islice(method.answers(glass, method.plan(glass)), 12) if a.stats.get("open")]
+        assert answers
+        for answer in answers[:: max(1, len(answers) // 3)]:
+            if answer.lower.witness is not None:
+                low, high = certified(answer, glass, tmp_path)
+                assert low < truth < high
+
+
+def zeros_and_domains(n=9, states=3):
+    rng = np.random.default_rng(4)
+    scopes = [(i, (i + 1) % n, (i + 4) % n) for i in range(n)]
+    shape = (states,) * 3
+    return FactorGraph.from_tables((states,) * n, [(s, (rng.random(shape) < 0.7) * rng.random(shape)) for s in scopes])
+
+
+@pytest.mark.parametrize("method", [CLAMPING, cal.Search(ibound=1, sweeps=2, orders=1)], ids=["clamping", "search"])
+def test_zeros_and_domains_of_three_are_certified_on_both_sides(method, tmp_path):
+    graph = zeros_and_domains()
+    truth = enumerate_all(graph)[0]
+    low, high = certified(cal.log_z(graph, method, gap=0.0), graph, tmp_path)
+    assert truth - 1e-9 < low <= high < truth + 1e-9
+
+
+def test_several_components_are_certified(tmp_path):
+    """Two glasses and a chain: a search has a tree for each glass; clamping has a witness if one of them is clamped."""
+    edges = [(i, j) for a in (0, 5) for i in range(a, a + 5) for j in range(i + 1, a + 5)]
+    J = np.random.default_rng(1).normal(size=len(edges))
+    two = cal.Ising.from_arrays(np.array([*edges, (10, 11), (11, 12)]), np.append(J, [1.0, -0.5]), np.zeros(13))
+    truth = enumerate_all(two.factor_graph())[0]
+    search = cal.Search(ibound=1, sweeps=2, orders=1)
+    low, high = certified(cal.log_z(two, search, gap=0.0), two, tmp_path)
+    assert truth - 1e-9 < low <= high < truth + 1e-9
+    one = cal.Ising.from_arrays(
+        np.array([*edges[:10], (10, 11), (11, 12)]), np.append(J[:10], [1.0, -0.5]), np.zeros(13)
+    )
+    answer = cal.log_z(one, cal.Clamping(leaf_log2_size=3, upper=cal.MiniBucket(ibound=1)), gap=0.0)
+    certified(answer, one, tmp_path)
+    several = cal.log_z(two, cal.Clamping(leaf_log2_size=3, upper=cal.MiniBucket(ibound=1)), gap=0.0)
+    assert several.exact
+    assert several.lower.witness is None
+
+
+def test_a_symmetry_that_only_the_reduced_model_has_leaves_no_witness():
+    """Fields that cancel between two factors: the merged table is symmetric, the factors are not."""
+    scopes = [(i, j) for i in range(5) for j in range(i + 1, 5)]
+    tables = [0.25 * (k + 1) * np.array([[1.0, -1.0], [-1.0, 1.0]]) for k in range(len(scopes))]
+    tilted = FactorGraph((2,) * 5, (*scopes, (0,), (0,)), (*tables, np.array([0.5, -0.5]), np.array([-0.5, 0.5])))
+    plain = FactorGraph((2,) * 5, tuple(scopes), tuple(tables))
+    answers = {}
+    for name, graph in (("tilted", tilted), ("plain", plain)):
+        answers[name] = cal.log_z(graph, cal.Search(ibound=1, sweeps=2, orders=1), gap=0.0)
+        assert answers[name].exact
+    assert answers["tilted"].lower.witness() is None
+    assert answers["plain"].lower.witness() is not None
+
+
+def test_prefixes_that_were_given_up_leave_no_witness():
+    glass = cal.Ising.square((5, 5), coupling="pm1", field="gauss:0.1", beta=1.0, seed=1)
+    reduced = as_reduced(glass)
+    run = prepare(reduced, np.arange(25), 2)
+    frontier = Frontier(run, needed(run), optimised(run, 5), memory=1.0)
+    searched = [Searched(frontier, np.zeros(0, np.int64))]
+    assert search_witness(reduced, searched, snapshot(reduced, run)) is not None
+    while not frontier.gave_up:
+        frontier.grow(200)
+    assert search_witness(reduced, searched, snapshot(reduced, run)) is None

@@ -307,12 +307,52 @@ def test_closed_forms_are_certified(tmp_path, spec, kind):
     assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
 
 
-def test_closed_forms_beyond_the_checker_leave_no_witness():
-    for model in (cal.from_spec("square:39x40,J=-1,T=2"), cal.from_spec("square:40x40,T=2.5").factor_graph()):
+def test_closed_forms_beyond_the_checker_are_eliminated_where_that_is_possible(tmp_path):
+    for model in (
+        cal.from_spec("square:3x4,J=-1,T=2"),
+        cal.from_spec("square:3x4,T=2.5").factor_graph(),
+        cal.Ising.square(3, field=1.0, beta=0.0),
+        cal.Ising.square((3, 4), coupling=0.0, field=0.0),
+    ):
         answer = cal.log_z(model, cal.ClosedForm())
         assert answer.exact
-        with pytest.raises(ValueError, match="witness"):
-            _ = answer.certificate
+        answer.certificate.save(tmp_path / "a.cert")
+        verdict = check(tmp_path / "a.cert")
+        assert verdict.accepted, verdict.reason
+        assert [c.kind for c in verdict.claims] == ["decomposition"] * 2
+    wide = cal.log_z(cal.from_spec("square:31x40,J=-1,T=2"), cal.ClosedForm())
+    with pytest.raises(ValueError, match="witness"):
+        _ = wide.certificate
+
+
+@pytest.mark.parametrize(
+    "method", [cal.Elimination(), cal.ModelCounting(), cal.Enumeration(), cal.Tangent(), cal.Search()]
+)
+def test_that_nothing_is_possible_is_certified_though_propagation_does_not_see_it(tmp_path, method):
+    """Two colours around a ring of three: every state has support, and nothing fits."""
+    differ = 1.0 - np.eye(2)
+    ring = FactorGraph.from_tables((2,) * 3, [(s, differ) for s in [(0, 1), (1, 2), (0, 2)]])
+    answer = cal.log_z(ring, method)
+    assert answer.upper.value == -math.inf
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert [c.claim for c in verdict.claims] == ["-inf"]
+
+
+@pytest.mark.parametrize("spec", ["sk:6,seed=1", "square:4x4,J=pm1,h=gauss:0.1,seed=1"])
+def test_searches_and_log_determinants_come_back_as_they_were(tmp_path, spec):
+    magnet = cal.from_spec(spec)
+    for method in (
+        cal.Search(ibound=1, sweeps=1, orders=1),
+        cal.LogDeterminant(steps=2),
+        cal.Clamping(leaf_log2_size=2),
+    ):
+        answer = cal.log_z(magnet, method, gap=0.0)
+        answer.certificate.save(tmp_path / "a.cert")
+        load(tmp_path / "a.cert").save(tmp_path / "b.cert")
+        assert (tmp_path / "a.cert").read_bytes() == (tmp_path / "b.cert").read_bytes()
+        assert resume(tmp_path / "b.cert", magnet).upper.value >= answer.upper.value
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@
 The clamped variables are a cutset: with them fixed, elimination needs tables of at most 2^leaf_log2_size entries.
 Groups of parts share a prefix of the assignment; mini-buckets along an order that eliminates the cutset last bound
 every group, and the heaviest is refined first (frontier.py). When flipping all spins changes nothing, half of the parts
-are left out. **Proves** both sides (docs/theorems.md, Theorem 9); they meet given time. **Cost** the tables of a part,
-for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
+are left out. **Proves** both sides (docs/theorems.md, Theorems 9, 12); they meet given time. **Cost** the tables of a
+part, for as many parts as hold the mass. **Fails** to close where cutsets are large: the lower side is then that of the
 heaviest parts or the tangent's, the upper the mini-buckets'.
 **Source** Pearl, *Probabilistic Reasoning* (1988) §4.4.2; Weller & Jebara, *Clamping variables* (2014).
 """
@@ -45,6 +45,7 @@ _PART = 0.01
 _DOUBTFUL = 100  # dropped states that are looked at one by one
 
 Part = tuple[FactorGraph, Cutset]
+Looked = tuple[Run, Frontier | None]
 
 
 class Clamping(AbstractMethod):
@@ -120,7 +121,7 @@ class Clamping(AbstractMethod):
 
     def _parts_of(self, reduced: Reduced, parts: "list[Part]", plan: Plan) -> Iterator[Answer]:
         """The bracket of these parts, refined until all are done."""
-        constant, error, looked = 0.0, 0.0, []
+        constant, error, looked = 0.0, 0.0, list[Looked]()
         for part, cut in parts:
             run = self._bounded(part, cut)
             bound = math.fsum(run.shed) if np.isfinite(run.shed).all() else -math.inf
@@ -170,9 +171,7 @@ class Clamping(AbstractMethod):
         )
 
 
-def _prover(
-    reduced: Reduced, parts: "list[Part]", looked: "list[tuple[Run, Frontier | None]]"
-) -> Callable[[], tuple[Any, Any]]:
+def _prover(reduced: Reduced, parts: "list[Part]", looked: list[Looked]) -> Callable[[], tuple[Any, Any]]:
     """What gives the witnesses of both sides as they stand; one component is clamped, the others are eliminated."""
     own = [part_reduced(reduced, place) for place in components(reduced)]
     clamped = [k for k, (_, frontier) in enumerate(looked) if frontier is not None]

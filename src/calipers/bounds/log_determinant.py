@@ -4,7 +4,7 @@
     φ(μ) = −½ log min(μ, 3) − max(μ − 3, 0)/6,   μ_k the eigenvalues of M;   J, h the couplings and fields times β
 
 for any λ with M positive definite: spins smeared out over intervals of length 2 have a density, whose entropy a
-Gaussian of the same covariance bounds. **Proves** an upper bound (Theorem 8). It is convex in λ, which Newton's method
+Gaussian of the same covariance bounds. **Proves** an upper bound (Theorems 8, 13), convex in λ, which Newton's method
 improves, every iterate a bound. **Cost** one dense eigenvalue problem a step, 10 n³. **Fails** to be tight where local
 structure matters (sparse graphs: use strips or mini-buckets), and by 0.18 a spin for independent ones. **Source**
 Wainwright & Jordan, *Log-determinant relaxation for approximate inference in discrete Markov random fields* (2006),

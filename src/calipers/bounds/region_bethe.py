@@ -132,9 +132,14 @@ def bethe(blocks: Blocks, state: State) -> tuple[float, float]:
     terms = sum(entr(np.maximum(x, 0.0)) for x in tables) - single[blocks.head] - single[blocks.tail]
     terms += J * (1.0 - 2.0 * (tables[1] + tables[2]))
     value = math.fsum([*state.inner, *terms])
-    loose = state.loose[blocks.block[blocks.head]] + state.loose[blocks.block[blocks.tail]] + 8.0 * ULP
-    error = (loose * (4.0 * (1.0 - np.log(np.minimum(loose, 0.1))) + 4.0 * np.abs(J))).sum()
+    loose = _loose(blocks, state)  # of the marginals, and as much again of what a witness keeps away from 0
+    error = 2.0 * (loose * (4.0 * (1.0 - np.log(np.minimum(loose, 0.1))) + 4.0 * np.abs(J))).sum()
     return value, float(state.error.sum() + error + ULP * (8.0 * len(terms) + abs(value)))
+
+
+def _loose(blocks: Blocks, state: State) -> np.ndarray:
+    """A rounding estimate of the marginals at both ends of each edge left over, together."""
+    return state.loose[blocks.block[blocks.head]] + state.loose[blocks.block[blocks.tail]] + 8.0 * ULP
 
 
 def _pair(a: np.ndarray, b: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -151,10 +156,14 @@ def _pair(a: np.ndarray, b: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 def witness(blocks: Blocks, state: State, signs: np.ndarray) -> Witness:
-    """What a certificate of the bound needs, in the spins of the model before its flips `signs`."""
+    """What a certificate of the bound needs, in the spins of the model before its flips `signs`.
+
+    Covariances stay within what the marginals allow, whatever rounding has done to these.
+    """
     q = 0.5 * (1.0 + state.magnetization)
     a, b = q[blocks.head], q[blocks.tail]
-    covariance = (_pair(a, b, blocks.across)[0] - a * b) * signs[blocks.head] * signs[blocks.tail]
+    room = np.maximum(np.minimum(a * (1.0 - b), b * (1.0 - a)) - _loose(blocks, state), 0.0)
+    covariance = np.clip(_pair(a, b, blocks.across)[0] - a * b, 0.0, room) * signs[blocks.head] * signs[blocks.tail]
     links = [Link(e, c * AGREE) for e, c in zip(blocks.left.tolist(), covariance.tolist(), strict=True)]
     flips = (signs < 0).astype(np.int64)
     return Witness((np.arange(2),) * blocks.model.n, flips, trials(blocks, state.extra * signs), tuple(links))

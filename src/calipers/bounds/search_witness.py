@@ -16,7 +16,7 @@ import numpy as np
 
 from calipers.bounds.cutset import Cutset, rest_tree
 from calipers.bounds.frontier import Frontier, Snapshot
-from calipers.core.witness import BRANCH, DONE, STOP, Branches, Decomposition, Search
+from calipers.core.witness import BRANCH, DONE, STOP, Branches, Bucket, Decomposition, Search
 from calipers.exact.elimination import elimination_witness
 from calipers.models.reduction import Reduced
 
@@ -91,7 +91,7 @@ def _symmetric(reduced: Reduced, flips: np.ndarray) -> bool:
     """Whether flips of these variables leave every original factor as it is, on the kept states."""
     turned, original, states = set(reduced.variables[flips].tolist()), reduced.original, reduced.states
     for scope, table in zip(original.scopes, original.tables, strict=True) if turned else ():
-        axes = [i for i, v in enumerate(scope) if v in turned]
+        axes = tuple(i for i, v in enumerate(scope) if v in turned)
         if axes:
             kept = np.asarray(table)[np.ix_(*(states[v] for v in scope))]
             if not np.array_equal(kept, np.flip(kept, axes)):
@@ -113,7 +113,7 @@ def part_reduced(reduced: Reduced, variables: np.ndarray) -> Reduced:
 
 def together(witnesses: Iterable[Decomposition]) -> Decomposition:
     """Decompositions of different variables of one model, as one."""
-    found, buckets = list(witnesses), []
+    found, buckets = list(witnesses), list[Bucket]()
     for one in found:
         shift = len(buckets)
         buckets += [b._replace(parent=b.parent + shift if b.parent >= 0 else -1) for b in one.buckets]

@@ -112,7 +112,7 @@ def encode(witness: Witness, sizes: Sequence[int]) -> Arrays:
 
 
 def _encode_search(witness: Search, sizes: Sequence[int]) -> Arrays:
-    arrays = {}
+    arrays: Arrays = {}
     for name in ("variables", "nodes", "flips"):
         arrays |= ragged(name, [getattr(tree, name).tolist() for tree in witness.trees])
     for folder_, one in (("bounds", witness.bounds), ("parts", witness.parts)):

@@ -75,7 +75,8 @@ def _check_side(
     from calipers_check import check
 
     try:
-        certificate = Certificate.from_answer(Answer(**{name: side}), model)
+        one = Answer(lower=side) if name == "lower" else Answer(upper=side)
+        certificate = Certificate.from_answer(one, model)
     except ValueError:
         return Tally(without=(f"{name} by {side.method}",))
     certificate.save(path)
