@@ -11,12 +11,12 @@ from tests.strategies import magnets
 import calipers as cal
 from calipers.bounds.blocks import Blocks
 from calipers.bounds.cover_blocks import blocks_of
-from calipers.models.gauge import ferromagnetic_signs, turned
 from calipers.bounds.region_bethe import bethe
 from calipers.bounds.structured_mean_field import gibbs
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits, Refusal
 from calipers.exact.enumeration import enumerate_all
+from calipers.models.gauge import ferromagnetic_signs, turned
 
 CRITICAL = 0.5 * np.log(1 + 2**0.5)
 

@@ -1,7 +1,7 @@
 """Where the annealing of a ferromagnet may begin: its ground states, or blocks of it that are summed exactly.
 
-    ground states   λ = ∞, all bonds scaled:              ζ(∞) = 2^free
-    blocks          λ = 0, bonds between blocks scaled:   log ζ(0) by elimination;  strips of a lattice, parts of a graph
+    ground states   λ = ∞, all bonds scaled:             ζ(∞) = 2^free
+    blocks          λ = 0, bonds between blocks scaled:  log ζ(0) by elimination; strips of a lattice, parts of a graph
 
 **Proves** log ζ of the reference, up to rounding. **Cost** 2^width table entries a spin, about 4 ns each.
 """

@@ -19,7 +19,6 @@ from scipy.special import entr
 
 from calipers.bounds.blocks import Blocks, State, trials
 from calipers.bounds.cover_blocks import blocks_of, widest
-from calipers.models.gauge import ferromagnetic_signs, turned
 from calipers.bounds.region_witness import AGREE
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
@@ -27,6 +26,7 @@ from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bethe as Witness
 from calipers.core.witness import Link
 from calipers.exact.kernels import ULP
+from calipers.models.gauge import ferromagnetic_signs, turned
 from calipers.models.ising import Ising
 
 _SECONDS = 1.2e-8  # an entry and sweep, on one 2026 core; only plans depend on it
