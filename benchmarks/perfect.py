@@ -60,7 +60,7 @@ def samples(seconds: float) -> None:
 def widths(name: str, side: int, T: float, seconds: float, gap: float) -> None:
     """One bracket, less the exact value."""
     method, model = getattr(cal, name)(), magnet(side, T)
-    log_z(magnet(8, 3.0), getattr(cal, name)(), key=jax.random.key(0), delta=0.01, time_limit=2.0, gap=0.5)
+    log_z(magnet(8, 3.0), getattr(cal, name)(), key=jax.random.key(0), delta=0.01, time_limit=120.0, gap=2.0)
     truth, began, wall = float(log_z(model, cal.ClosedForm()).lower), time.process_time(), time.monotonic()
     answer = log_z(model, method, key=jax.random.key(1), delta=0.01, time_limit=seconds, gap=gap)
     below, above = answer.lower.value - truth, answer.upper.value - truth

@@ -144,3 +144,11 @@ def test_what_is_refused():
     for bad in ({"steps": 1}, {"chains": 0}, {"width": 0}, {"coupling": "sites"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             cal.BidirectionalAnnealing(**bad)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1, 0.4])
+def test_deadlines_are_heard_wherever_they_fall(seconds):
+    model = cal.Ising.square((20, 20), beta=0.44)
+    answer = log_z(model, cal.BidirectionalAnnealing(), key=jax.random.key(0), delta=0.1, gap=0.0, time_limit=seconds)
+    assert answer.result is Result.TIME_LIMIT
+    assert answer.lower.value < 372.122 < answer.upper.value

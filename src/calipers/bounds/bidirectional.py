@@ -73,14 +73,14 @@ class BidirectionalAnnealing(AbstractMethod):
         """Nothing at first; then, batch by batch, both sides at δ. Exact when one block holds all."""
         if key is None:
             raise Refusal("bidirectional annealing is random; give it a key, such as jax.random.key(0)")
-        yield Answer(plan=plan)
         magnet, limits, rng = plan.structure, plan.limits, generator(key)
-        strips = blocks(magnet, affordable_width(magnet, limits) if self.width is None else self.width)
+        strips = blocks(magnet, affordable_width(magnet, limits) if self.width is None else self.width, limits)
         if not strips.magnet.bonds.costs.any():
             value = magnet.log_scale + strips.log_zeta
             sides = exact_sides(value, magnet.error + strips.error + ULP * abs(value), repr(self))
             yield Answer(*sides, value=value, result=Result.EXACT, plan=plan)
             return
+        yield Answer(plan=plan)
         references = [strips, ground(magnet)] if magnet.aligned else [strips]
         couplers = [PerfectSampling(self.coupling).coupler(r.magnet, limits.deadline) for r in references]
         try:
