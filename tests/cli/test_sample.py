@@ -119,12 +119,12 @@ def test_the_most_probable(run, tmp_path, uai):
 def test_what_is_too_wide_is_refused_with_the_estimate(run, tmp_path):
     file = tmp_path / "no.npz"
     for words in (["-n", "5"], ["--most-probable", "2"]):
-        done = run("sample", "complete:70", *words, "-o", str(file))
+        done = run("sample", "complete:70,J=pm1,seed=1", *words, "-o", str(file))
         assert (done.code, done.out) == (3, "")
         assert "2^" in done.err
         assert done.err.count("\n") == 1
         assert not file.exists()
-    doc = run("sample", "complete:70", "--json").json
+    doc = run("sample", "complete:70,J=pm1,seed=1", "--json").json
     assert (doc["stopped"], doc["states"]) == ("refused", None)
     assert "2^" in doc["reasons"]["samples"]
 
@@ -192,3 +192,14 @@ def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
     assert "interrupted" in done.out
     with np.load(file) as held:
         assert np.array_equal(held["states"], expected)
+
+
+def test_wide_ferromagnets_are_sampled_perfectly(run, tmp_path):
+    file = str(tmp_path / "run.npz")
+    done = run("sample", "cubic:8x8x8,T=6", "-n", "3", "-o", file, "--json")
+    assert (done.code, done.json["samples"]["method"]) == (0, "PerfectSampling()")
+    assert done.json["samples"]["independent"] is True
+    assert np.load(file)["states"].shape == (3, 512)
+    late = run("sample", "square:20x20,T=1", "--method", "PerfectSampling('spins')", "--time-limit", "3")
+    assert late.code == 3
+    assert "cut short" in late.err

@@ -37,7 +37,9 @@ def likely_loss(variance: float, chains: int, delta: float) -> float:
     return -math.log(max(float((np.expm1(rates) / _BETS[:, 0]).max()), 1e-300))
 
 
-def best_budget(work: float, delta: float, seconds: float, step: float, draws: tuple[float, float], gap: float) -> Budget:
+def best_budget(
+    work: float, delta: float, seconds: float, step: float, draws: tuple[float, float], gap: float
+) -> Budget:
     """The best use of `seconds` on each side; of less, where less is likely to meet the gap.
 
     **Arguments:** `work`, c, variance of log weights times steps; `delta` of a side; `step`, seconds a step and chain;

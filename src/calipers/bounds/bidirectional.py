@@ -73,14 +73,14 @@ class BidirectionalAnnealing(AbstractMethod):
         """Nothing at first; then, batch by batch, both sides at δ. Exact when one block holds all."""
         if key is None:
             raise Refusal("bidirectional annealing is random; give it a key, such as jax.random.key(0)")
-        yield Answer(plan=plan)
         magnet, limits, rng = plan.structure, plan.limits, generator(key)
-        strips = blocks(magnet, affordable_width(magnet, limits) if self.width is None else self.width)
+        strips = blocks(magnet, affordable_width(magnet, limits) if self.width is None else self.width, limits)
         if not strips.magnet.bonds.costs.any():
             value = magnet.log_scale + strips.log_zeta
             sides = exact_sides(value, magnet.error + strips.error + ULP * abs(value), repr(self))
             yield Answer(*sides, value=value, result=Result.EXACT, plan=plan)
             return
+        yield Answer(plan=plan)
         references = [strips, ground(magnet)] if magnet.aligned else [strips]
         couplers = [PerfectSampling(self.coupling).coupler(r.magnet, limits.deadline) for r in references]
         try:
@@ -94,7 +94,9 @@ class BidirectionalAnnealing(AbstractMethod):
 class Run:
     """One experiment: a frozen schedule, two confidence sequences, answers after every batch."""
 
-    def __init__(self, method: BidirectionalAnnealing, pilot: Pilot, budget: Budget, plan: Plan, rng: np.random.Generator):
+    def __init__(
+        self, method: BidirectionalAnnealing, pilot: Pilot, budget: Budget, plan: Plan, rng: np.random.Generator
+    ):
         self.method, self.pilot, self.budget, self.plan, self.rng = method, pilot, budget, plan, rng
         self.magnet: Ferromagnet = pilot.reference.magnet
         self.schedules = pilot.schedule, pilot.schedule[::-1].copy()
@@ -133,24 +135,29 @@ class Run:
         return self.pilot.reference.start(1, coupler, rng) if way == 0 else coupler.draw(1.0, rng)[None]
 
     def _answer(self) -> Answer:
-        reference, ratio, limits = self.pilot.reference, self.pilot.log_ratio, self.plan.limits
+        reference = self.pilot.reference
         base = self.magnet.log_scale + reference.log_zeta
         sizes = [abs(x) for logs in self.logs for x in logs if math.isfinite(x)]
         error = self.magnet.error + reference.error + 4.0 * ULP * abs(base)
         error += 2.0 * ULP * (self.magnet.m + len(self.pilot.schedule)) * max(sizes, default=0.0)
-        sides, means = [], []
-        for way, (sign, nothing) in enumerate(((-1.0, -math.inf), (1.0, math.inf))):
-            low = self.sequences[way].bounds()[0]
-            look, half = (*self.look, way), 0.5 * limits.delta
-            if low > 0.0:
-                value = outward(base + ratio - sign * math.log(low), error, sign)
-                sides.append(Side(value, Grounds.STATISTICAL, half, repr(self.method), look=look))
-            else:
-                sides.append(Side(nothing, Grounds.NONE, half, reason=self.late or "the weights vary too much", look=look))
-            if self.logs[way]:
-                means.append(-sign * (float(np.logaddexp.reduce(self.logs[way])) - math.log(len(self.logs[way]))))
+        lower, upper = (self._side(way, base, error) for way in range(2))
+        means = [
+            (1.0 - 2.0 * way) * (float(np.logaddexp.reduce(logs)) - math.log(len(logs)))
+            for way, logs in enumerate(self.logs)
+            if logs and max(logs) > -math.inf
+        ]
         value = base + float(np.mean(means)) if means else None
-        return Answer(*sides, value=value, stats=self._stats(), plan=self.plan)
+        return Answer(lower, upper, value=value, stats=self._stats(), plan=self.plan)
+
+    def _side(self, way: int, base: float, error: float) -> Side:
+        """The side that the mean weight of one way bounds: the lower one by way 0, the upper one by way 1."""
+        low, sign = self.sequences[way].bounds()[0], 2.0 * way - 1.0
+        look, half = (*self.look, way), 0.5 * self.plan.limits.delta
+        if low <= 0.0:
+            reason = self.late or "the weights of the chains vary too much"
+            return Side(sign * math.inf, Grounds.NONE, half, reason=reason, look=look)
+        value = outward(base + self.pilot.log_ratio - sign * math.log(low), error, sign)
+        return Side(value, Grounds.STATISTICAL, half, repr(self.method), look=look)
 
     def _stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = {"reference": self.pilot.reference.name, "steps": len(self.pilot.schedule) - 1}

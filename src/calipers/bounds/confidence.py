@@ -206,7 +206,7 @@ class PoissonSequence:
 
 def _edge(outside: Callable[[float], bool], out: float, inside: float) -> float:
     """Where `outside` ends between two points, by bisection, from outside."""
-    for _ in range(100):
+    for _ in range(64):
         middle = 0.5 * (out + inside)
         out, inside = (middle, inside) if middle <= 0.0 or outside(middle) else (out, middle)
     return out

@@ -1,7 +1,7 @@
 """The tootsie-pop algorithm: log Z of a ferromagnet from a count that is exactly Poisson.
 
     λ_0 = 1,   λ_{k+1} = λ_k + Exp(1) / H(x_k),   x_k ~ e^{−λ_k H} by perfect sampling;   N = first k with H(x_k) = 0
-    N ~ Poisson(A),   A = log ζ(1)/ζ(∞),   log Z = log_scale + log ζ(∞) + A           (from the model to its ground states)
+    N ~ Poisson(A),   A = log ζ(1)/ζ(∞),   log Z = log_scale + log ζ(∞) + A     (from the model to its ground states)
 
 From independent spins to the model it is the same with λ_0 = 0, until λ > 1: then A = log ζ(0)/ζ(1). The shorter way is
 taken. H is what is not satisfied (ferromagnet.py). **Proves** both sides with probability ≥ 1 − δ over the seed, with
@@ -11,7 +11,8 @@ theorems S5–S7). With r runs the width is about 7 √(A/r) at δ = 0.01. **Cos
 about 49 A²/width² of them. **Fails** by a wide interval where A² is large (`BidirectionalAnnealing` needs about A of
 them where chains mix), by no interval where perfect sampling does not end, and refuses all but ferromagnets and what
 flips of spins make of them. **Source** Huber & Schott, *Using TPA for Bayesian inference* (2010), *Random construction
-of interpolating sets* (2014); Huber, *Approximation algorithms for the normalizing constant of Gibbs distributions* (2015).
+of interpolating sets* (2014); Huber, *Approximation algorithms for the normalizing constant of Gibbs distributions*
+(2015).
 """
 
 import itertools
@@ -84,7 +85,7 @@ class TootsiePop(AbstractMethod):
     def _runs(self, coupler: Coupler, cold: bool, plan: Plan, rng: np.random.Generator) -> Iterator[Answer]:
         """Runs in batches; the bracket after each."""
         limits, look = plan.limits, ("tootsie-pop", next(_looks))
-        began, pilot = time.perf_counter(), []
+        began, pilot = time.perf_counter(), list[int]()
         while len(pilot) < _PILOT or self._more(len(pilot), time.perf_counter() - began, limits):
             pilot.append(run(coupler, cold, rng))
         guess, pace = float(np.mean(pilot)), (time.perf_counter() - began) / len(pilot)

@@ -27,8 +27,8 @@ Examples:
 \b
 FILE ends in .npz (arrays `states`, `method`, `independent`, `effective_size`, …) or .csv; without it
 rows of states go to stdout. State 0 is spin +1, state 1 is spin -1. Samples are exact and independent;
-a model that is too wide for that is refused, with the estimate, unless --method is PerfectSampling()
-(ferromagnets of any size, and what flips of spins make of them; exact and independent too), or a Markov kernel:
+wide ferromagnets, and what flips of spins make of them, by PerfectSampling(). Another model that is
+too wide is refused, with the estimate, unless --method is a Markov kernel:
 Metropolis(), HeatBath(), Gibbs(), SwendsenWang(), Wolff(), ParallelTempering(), Multispin() or
 MultispinReplicas(). Its samples are NOT independent: effective size, autocorrelation time and R-hat come
 with them. Exit codes: 0 done; 3 refused, or a limit came first (the samples so far are written); 130
@@ -124,10 +124,13 @@ def _sample(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
     from calipers.core.method import Refusal
     from calipers.exact.query import Impossible
     from calipers.exact.sampling import ENGINES, check_room, choose, draws, generator, state_type
+    from calipers.sampling.perfect import PerfectSampling
 
     try:
         check_room(model, job.wanted, job.limits)
-        method, found = choose(model, job.limits, ENGINES if job.method is None else (job.method,))
+        method, found = choose(
+            model, job.limits, (*ENGINES, PerfectSampling()) if job.method is None else (job.method,)
+        )
     except Refusal as refusal:
         return Drawn(None, {}, None, "refused", str(refusal))
     except Impossible as nothing:

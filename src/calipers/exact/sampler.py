@@ -21,7 +21,8 @@ class ExactSampler(NamedTuple):
     """What an exact engine has found out about a model: `draw(count, generator)` gives independent samples of it.
 
     `draw` returns states of the original variables, shape (count, n), or fewer rows if its limits say so; `answer` is
-    log Z, which an engine knows too; `at_once` is how many states (samples × n) a call should give: many, for an engine that starts anew at each call.
+    log Z, which an engine knows too; `at_once` is how many states (samples × n) a call should give: many, for an engine
+    that starts anew at each call.
     """
 
     draw: Callable[[int, np.random.Generator], np.ndarray]
@@ -35,7 +36,9 @@ def sampler(method: Any, model: AbstractDiscreteModel, limits: Limits = Limits()
 
     **Raises:** `Refusal` when the method has none, or will not take this model under these limits.
     """
-    raise Refusal(f"{method!r} draws no exact samples; use Elimination(), TransferMatrix(), Planar() or PerfectSampling()")
+    raise Refusal(
+        f"{method!r} draws no exact samples; use Elimination(), TransferMatrix(), Planar() or PerfectSampling()"
+    )
 
 
 def state_type(model: AbstractDiscreteModel) -> Any:

@@ -22,9 +22,8 @@ class ChainResult(eqx.Module):
 
     **Arguments:** `estimates`, by name; `series`, (chains, t) each; `tau`, `r_hat`, `effective_size` by name: of each
     series, and of "abs_magnetization"; τ is in sweeps; `states`, (chains, t, n), if kept; `measure_every`, `burn_in`;
-    `kernel`, as text; `interrupted`; `mixing`, where heat bath of this model certainly mixes fast, else None; `reliable`:
-    chains longer than 50 τ, R̂ below 1.01, and a kernel that certainly
-    reaches every configuration.
+    `kernel`, as text; `interrupted`; `reliable`: chains longer than 50 τ, R̂ below 1.01, and a kernel that certainly
+    reaches every configuration; `mixing`, where heat bath of this model certainly mixes fast, else None.
     """
 
     estimates: dict[str, Estimate]
@@ -92,5 +91,16 @@ def summarise(
         size = {k: float(effective_size(x)) for k, x in watched.items()}
         found = estimates(series, inverse_temperature(model), model.n, slowest(watched), functions)
     return ChainResult(
-        found, series, tau, r_hat, size, states, every, burn_in, repr(kernel), interrupted, ergodic(model), proven(model)
+        found,
+        series,
+        tau,
+        r_hat,
+        size,
+        states,
+        every,
+        burn_in,
+        repr(kernel),
+        interrupted,
+        ergodic(model),
+        proven(model),
     )

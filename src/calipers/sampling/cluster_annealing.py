@@ -2,9 +2,9 @@
 
     log w = Σ_t (λ_t − λ_{t+1}) H(x_t),   x_{t+1} from x_t by Swendsen–Wang at λ_{t+1},   E[w] = ζ(λ_end)/ζ(λ_start)
 
-λ runs between 1 (the model) and 0 (independent spins), or between 1 and ∞ (its ground states): the schedule may begin or
-end with ∞, where only H = 0 is left. Towards ∞ the mean is as it should be; from ∞ it is at most that, since what is
-not a ground state is never begun from. **Proves** nothing by itself (docs/theorems.md, theorem S8, makes sides of it).
+λ runs between 1 (the model) and 0, or between 1 and ∞ (its ground states): the schedule may begin or end with ∞, where
+only H = 0 is left. Towards ∞ the mean is as it should be; from ∞ it is at most that, since what is not a ground state
+is never begun from. **Proves** nothing by itself (docs/theorems.md, theorem S8, makes sides of it).
 **Cost** about 20 ns a spin, step and chain. **Source** Neal, *Annealed importance sampling* (2001); Swendsen & Wang
 (1987); Gelman & Meng (1998) for the length ∫ √Var H dλ, whose square, over the steps, is the variance of log w but for
 correlations.
@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from calipers.sampling.cluster_kernels import join, root
-from calipers.sampling.ferromagnet import Bonds, Ferromagnet
+from calipers.sampling.ferromagnet import Ferromagnet, components
 from calipers.sampling.streams import streams, uniform
 
 _PIECE = 5e6  # updates in one call of the kernel
@@ -55,7 +55,7 @@ def ground_states(magnet: Ferromagnet, chains: int, rng: np.random.Generator) ->
 
 
 def cold_schedule(magnet: Ferromagnet, steps: int) -> np.ndarray:
-    """Points from λ = ∞ to 1, spread as if single flips of the ground state were independent."""
+    """Points from λ = ∞ to 1, spread as if excitations of the ground state were independent flips."""
     prices, counts = np.unique(_prices(magnet).round(12), return_counts=True)
     prices, counts = prices[prices > 0.0], counts[prices > 0.0]
     last = 1.0
@@ -68,7 +68,7 @@ def cold_schedule(magnet: Ferromagnet, steps: int) -> np.ndarray:
 
 
 def even_schedule(schedule: np.ndarray, energies: np.ndarray, steps: int) -> np.ndarray:
-    """The same way in so many steps, spread by the standard deviation of H, (t, chains), before each step of a pilot."""
+    """The same way in so many steps, spread by the standard deviation of H before each step of a pilot, (t, chains)."""
     finite = np.isfinite(schedule)
     ends, grid, part = schedule[~finite], schedule[finite], energies[np.count_nonzero(~finite) :]
     spread = np.append(part.std(axis=1), part[-1].std())
@@ -82,14 +82,16 @@ def even_schedule(schedule: np.ndarray, energies: np.ndarray, steps: int) -> np.
 
 
 def _prices(magnet: Ferromagnet) -> np.ndarray:
-    """What turning one spin of a ground state costs, (n,)."""
-    bonds, cost = magnet.bonds, magnet.cost
-    both = np.concatenate([bonds.head, bonds.tail])
-    return np.bincount(both, np.tile(cost, 2), magnet.n + 1)[: magnet.n]
+    """What it costs to turn one spin of a ground state, or a whole component against its fields; (n + components,)."""
+    bonds, cost, n = magnet.bonds, magnet.cost, magnet.n
+    single = np.bincount(np.concatenate([bonds.head, bonds.tail]), np.tile(cost, 2), n + 1)[:n]
+    tied = bonds.tail == n
+    count, part = components(n, np.stack([bonds.head, bonds.tail], axis=1)[~tied])
+    return np.concatenate([single, np.bincount(part[bonds.head[tied]], cost[tied], count)])
 
 
 @njit(cache=True, nogil=True)
-def _anneal(bonds: Bonds, schedule, x, stream, energies, record):
+def _anneal(bonds, schedule, x, stream, energies, record):
     """Steps along the schedule, in place; the log weight."""
     n, m, total = len(x), len(bonds.head), 0.0
     parent, turn, keep = np.empty(n + 1, np.int64), np.empty(n + 1, np.int8), np.empty(len(bonds.costs))
@@ -121,7 +123,7 @@ def _anneal(bonds: Bonds, schedule, x, stream, energies, record):
 
 
 @njit(cache=True, nogil=True)
-def _ground(bonds: Bonds, stream, x):
+def _ground(bonds, stream, x):
     """A ground state: along the fields, and where there are none, all alike by a coin."""
     n = len(x)
     parent, turn = np.empty(n + 1, np.int64), np.full(n + 1, -1, np.int8)

@@ -1,10 +1,11 @@
 """A magnet in the gauge in which all its couplings are ferromagnetic, fields as bonds to a ghost, and scaled by λ.
 
-    log Z = log_scale + log ζ(1),   ζ(λ) = Σ_x e^{−G(x) − λ H(x)},   G, H = Σ 2β|J_ij| [s_i ≠ s_j] + Σ 2β|H_i| [s_i against H_i]
+    log Z = log_scale + log ζ(1),   ζ(λ) = Σ_x e^{−G(x) − λ H(x)},   log_scale = Σ β|J_ij| + Σ β|H_i| − β offset
 
-over the bonds that stay (G) and those that λ scales (H). All are scaled unless told otherwise: then ζ(0) = 2ⁿ, and where
-fields of a component agree ζ(∞) = 2^free, with `free` the components without a field. Flips of spins bring couplings
-into this form iff no loop is frustrated (Harary 1953). **Cost** linear.
+G and H add up 2β|J_ij| for every bond with s_i ≠ s_j and 2β|H_i| for every spin against its field: G over what stays,
+H over what λ scales, which is everything unless told otherwise. Then ζ(0) = 2ⁿ, and where fields of a component agree
+ζ(∞) = 2^free, with `free` the components without a field. Flips of spins bring couplings into this form iff no loop is
+frustrated (Harary 1953). **Cost** linear.
 """
 
 import math
@@ -95,11 +96,13 @@ def ferromagnet(model: AbstractDiscreteModel) -> Ferromagnet:
     magnet = on_grid(as_magnet(model))
     signs = ferromagnetic_signs(magnet)
     if signs is None:
-        raise Refusal("this magnet is frustrated; perfect sampling is for ferromagnets, and what flips of spins make of them")
+        raise Refusal(
+            "this magnet is frustrated; perfect sampling is for ferromagnets, and what flips of spins make of them"
+        )
     strength = magnet.beta * np.abs(np.asarray(magnet.couplings))
     edges, strength = np.asarray(magnet.edges)[strength > 0.0], strength[strength > 0.0]
     fields = magnet.beta * np.asarray(magnet.fields) * signs
-    count, part = _components(magnet.n, edges)
+    count, part = components(magnet.n, edges)
     flip = np.where(np.bincount(part, fields, count) < 0.0, -1.0, 1.0)[part]
     fields, signs = fields * flip, signs * flip
     turned = Ising.from_arrays(edges, strength, fields, lattice=magnet.lattice)
@@ -111,7 +114,8 @@ def ferromagnet(model: AbstractDiscreteModel) -> Ferromagnet:
     return Ferromagnet(turned, _bonds(turned), signs.astype(np.int8), log_scale, free, aligned, error)
 
 
-def _components(n: int, edges: np.ndarray) -> tuple[int, np.ndarray]:
+def components(n: int, edges: np.ndarray) -> tuple[int, np.ndarray]:
+    """How many components n sites have, and the number of that of each, (n,)."""
     graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (n, n))
     count, part = connected_components(graph, directed=False)
     return int(count), part

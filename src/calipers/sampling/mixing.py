@@ -8,9 +8,9 @@ docs/theorems.md, theorem S9); the second gives ½ log 1/p_min + log 1/ε relaxa
 further theorem, whose constant is not used here. **Proves** mixing of heat bath where a number is below 1, both
 rounded up: w is a full diagonalisation up to 400 spins, else 2ρ(|βJ|) ≥ w by Collatz and Wielandt. **Fails** to say
 anything otherwise, nor of other kernels: a chain beyond may mix fast all the same. **Cost** linear, or n³ up to 400
-spins. **Source** Dobrushin & Shlosman (1985); Dyer, Goldberg & Jerrum, *Dobrushin conditions and systematic scan* (2008);
-Eldan, Koehler & Zeitouni, *A spectral condition for spectral gap* (2022); Anari, Jain, Koehler, Pham & Vuong, *Entropic
-independence* (2022).
+spins. **Source** Dobrushin & Shlosman (1985); Dyer, Goldberg & Jerrum, *Dobrushin conditions and systematic scan*
+(2008); Eldan, Koehler & Zeitouni, *A spectral condition for spectral gap* (2022); Anari, Jain, Koehler, Pham & Vuong,
+*Entropic independence* (2022).
 """
 
 import math

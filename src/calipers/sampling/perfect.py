@@ -91,8 +91,8 @@ class Coupler:
         **Raises:** `Unfinished` at the deadline.
         """
         by_bonds = self._by_bonds(scale)
-        known = self._met.setdefault((by_bonds, round(8.0 * math.log(max(scale, 1e-9)))), [])
-        first = max(known[-4:] or self._last)  # of draws past: independent of this one's random numbers
+        known = self._met.setdefault((by_bonds, round(8.0 * math.log(min(max(scale, 1e-9), 1e9)))), [])
+        first = max(known or self._last)  # of draws past: independent of this one's random numbers
         lengths, seeds, spent = [max(first + first // 4, 1)], [streams(rng)], 0
         final = streams(rng)
         while True:
@@ -102,7 +102,7 @@ class Coupler:
                 break
             lengths.append(sum(lengths))
             seeds.append(streams(rng))
-        known.append(met)
+        known[:] = [*known[-3:], met]
         self._last = [met]
         self.draws, self.sweeps = self.draws + 1, self.sweeps + spent
         if not by_bonds:
@@ -121,8 +121,9 @@ class Coupler:
     ) -> tuple[np.ndarray, np.ndarray, int, int]:
         """Both states from the earliest block to time 0; how much they differ there, and the sweeps until they met."""
         size = self.magnet.m if by_bonds else self.magnet.n
-        top = np.ones(size, np.bool_ if by_bonds else np.int8)
-        bottom = np.zeros(size, np.bool_) if by_bonds else -top
+        kind = np.bool_ if by_bonds else np.int8
+        top: np.ndarray = np.ones(size, kind)
+        bottom: np.ndarray = np.full(size, 0 if by_bonds else -1, kind)
         at, done, met = self._at, 0, 0
         at[0] = size
         cost = self.magnet.bonds.at(scale)

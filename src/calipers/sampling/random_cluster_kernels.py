@@ -1,4 +1,4 @@
-"""Numba kernels of the random-cluster model of a magnet (q = 2): single bonds by heat bath, two bounding states at once.
+"""Numba kernels of the random-cluster model of a magnet (q = 2): single bonds by heat bath, two states at once.
 
 A bond is open with probability p if its ends are joined without it, else p/(2 − p); between the two thresholds alone
 the ends must be looked for. The searches go out from both ends in turn and stop with the smaller cluster. Site n is
