@@ -39,6 +39,8 @@ CASES = [
     (cal.Metropolis(), SQUARE), (cal.Metropolis("coloured"), FIELD), (cal.Metropolis("random"), ODD),
     (cal.Metropolis(), ODD), (cal.HeatBath(), FIELD), (cal.HeatBath("coloured"), SQUARE),
     (cal.HeatBath("random"), GLASS),
+    (cal.BlockGibbs(), SQUARE), (cal.BlockGibbs(), FIELD), (cal.BlockGibbs(2), FIELD), (cal.BlockGibbs(3), GLASS),
+    (cal.BlockGibbs(12), SQUARE), (cal.BlockGibbs(4), ODD), (cal.BlockGibbs(), INTEGER), (cal.BlockGibbs(2), INTEGER),
     (cal.Gibbs(), POTTS), (cal.Gibbs("coloured"), HARD), (cal.Gibbs("random"), FIELD), (cal.SwendsenWang(), SQUARE),
     (cal.SwendsenWang(), FIELD), (cal.Wolff(), SQUARE), (cal.Wolff(), FIELD), (cal.Wolff(), GLASS), (LADDER, GLASS),
     (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),

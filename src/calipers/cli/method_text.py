@@ -17,6 +17,7 @@ KERNELS = {
     "Metropolis": "calipers.sampling.local",
     "HeatBath": "calipers.sampling.local",
     "Gibbs": "calipers.sampling.gibbs",
+    "BlockGibbs": "calipers.sampling.block_gibbs",
     "SwendsenWang": "calipers.sampling.cluster",
     "Wolff": "calipers.sampling.cluster",
     "ParallelTempering": "calipers.sampling.tempering",

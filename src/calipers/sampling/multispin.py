@@ -123,13 +123,13 @@ class Multispin(AbstractKernel):
         offset = float(model.offset)  # type: ignore[attr-defined]
 
         def measure(state: MultispinState) -> Measured:
-            totals = bonds_and_spins(state)
+            totals = spins_and_bonds(state)
             return Measured(offset - torus.size * totals[:, 1], totals[:, 0])
 
         return measure
 
 
-def bonds_and_spins(state: MultispinState) -> np.ndarray:
+def spins_and_bonds(state: MultispinState) -> np.ndarray:
     """Σ s_i and Σ ±s_i s_j of each chain, (chains, 2)."""
     found = [kernels.totals(words, state.near, state.turn, state.odd, state.sign) for words in state.words]
     return np.array(found, float)
