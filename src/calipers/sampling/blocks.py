@@ -3,8 +3,8 @@
 A block takes a site if, eliminated in the reverse order of arrival, no site of the block would have more than `width`
 earlier neighbours: width 1 makes forests, width w also strips of a lattice w wide. The filled graph is kept while
 sites arrive: the newcomer's neighbours become a clique, which the latest of them passes on. What one block refuses
-goes to the next. On lattices sites arrive strip by strip, every other strip first, or row by row where width is 1,
-which makes combs; on other graphs depth first.
+goes to the next. On lattices sites arrive strip by strip (width 1: row by row), every other strip first; on other graphs
+depth first.
 **Cost** O(n w × the depth that fill reaches).
 """
 
@@ -21,7 +21,7 @@ from calipers.sampling.neighbours import Neighbours
 class Blocks(NamedTuple):
     """Sites block by block in the order in which they are eliminated, with their later neighbours in the filled graph.
 
-    `later` (n, width), sites of the same block, of which the first `degree` (n,) count; `ends` (blocks + 1,) into `order`.
+    `later` (n, width), the first `degree` (n,) of each, are sites of the same block; `ends` (blocks + 1,) into `order`.
     """
 
     order: np.ndarray
@@ -49,8 +49,6 @@ def arrivals(magnet: Ising, wiring: Neighbours, width: int) -> np.ndarray:
     lattice = magnet.lattice
     if lattice is None or lattice.kind not in ("square", "cubic", "hypercubic", "triangular"):
         return _depth_first(wiring.ptr, wiring.nbr)
-    if width == 1:
-        return np.arange(magnet.n)
     sides = len(lattice.shape) - 1
     thick = max(1, math.floor(width ** (1 / max(1, sides)) + 1e-9))
     *across, along = np.indices(lattice.shape).reshape(sides + 1, -1)
