@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sampling.chains import surprise
+from tests.strategies import magnets
 
 import calipers as cal
 from calipers.sampling.blocks import blocks
 from calipers.sampling.neighbours import neighbours
-from tests.sampling.chains import surprise
-from tests.strategies import magnets
 
 LATTICES = [cal.Ising.square(12), cal.Ising.square(12, periodic=False), cal.Ising.cubic(4), cal.Ising.triangular(8),
             cal.Ising.random_regular(3, 50, seed=2), cal.Ising.complete(7)]  # fmt: skip

@@ -3,8 +3,8 @@
 A block takes a site if, eliminated in the reverse order of arrival, no site of the block would have more than `width`
 earlier neighbours: width 1 makes forests, width w also strips of a lattice w wide. The filled graph is kept while
 sites arrive: the newcomer's neighbours become a clique, which the latest of them passes on. What one block refuses
-goes to the next. On lattices sites arrive strip by strip (width 1: row by row), every other strip first; on other graphs
-depth first.
+goes to the next. On lattices sites arrive strip by strip (width 1: row by row), every other strip first; on other
+graphs depth first.
 **Cost** O(n w × the depth that fill reaches).
 """
 
