@@ -1,9 +1,8 @@
 """Attempted updates a nanosecond of CPU time by other packages, each in the Python that has it.
 
-A model is `square L`, `cube L`, `glass2 L`, `glass3 L` (±J on periodic lattices) or `graph n` (a random cubic graph, ±J).
+A model is `square L`, `cube L`, `glass2 L`, `glass3 L` (±J, periodic) or `graph n` (a random graph of degree 3, ±J).
 The time is that of many sweeps less that of few, the least of two runs each, so that setting up and compiling do not
-count. Needs numpy and the package alone; networkx draws the graph if it is there, else pairings are drawn until one is
-a graph.
+count. Needs numpy and the package alone.
 
 usage: python benchmarks/montecarlo_peers.py dwave|peapods|thrml MODEL SIZE UPDATES
 """
@@ -82,7 +81,9 @@ def peapods(kind: str, size: int) -> tuple[Callable[[int], None], int]:
     if kind == "graph":
         raise ImportError("peapods has lattices only")
     shape = (size,) * (3 if kind in ("cube", "glass3") else 2)
-    magnet = Ising(shape, couplings="bimodal" if kind.startswith("glass") else "ferro", temperatures=np.array([1 / BETA[kind]]))
+    magnet = Ising(
+        shape, couplings="bimodal" if kind.startswith("glass") else "ferro", temperatures=np.array([1 / BETA[kind]])
+    )
 
     def run(sweeps: int) -> None:
         magnet.sample(sweeps, sweep_mode="metropolis", sequential=True)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numba import get_num_threads
 
 from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
@@ -61,15 +62,15 @@ class ReplicaState(NamedTuple):
 class MultispinReplicas(AbstractPlain):
     """Bit-packed Metropolis of many independent replicas, integer couplings and fields; `chains` a multiple of 64.
 
-    **Arguments:** `threads`, that share the replicas; results do not depend on it.
+    **Arguments:** `threads`, that share the replicas, 0 for all that numba may use; results do not depend on it.
     """
 
-    threads: int = 1
+    threads: int = 0
     fewest: ClassVar[int] = 64
 
     def __check_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; it must be 1 or more")
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; it must be 1 or more, or 0 for all that numba may use")
 
     def begin(
         self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
@@ -107,7 +108,7 @@ class MultispinReplicas(AbstractPlain):
         new = state._replace(words=state.words.copy(), lanes=state.lanes.copy(), coin=state.coin.copy())
         n, width = len(new.order), new.words.shape[1]
         tasks: list[Callable[[], None]] = [partial(_advance, new, g, sweeps) for g in range(len(new.lanes))]
-        at_once(tasks, self.threads)
+        at_once(tasks, self.threads or get_num_threads())
         return new, Info(np.full(64 * width, -1), sweeps * n)  # flips are not counted
 
     def states(self, state: ReplicaState) -> np.ndarray:
