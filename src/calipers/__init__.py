@@ -47,6 +47,8 @@ _HOMES = {
     "calipers.exact.sampling": ("Samples", "sample"),
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.infinite_strip": ("infinite_strip",),
+    "calipers.exact.planar_sampling": ("sample_planar",),
+    "calipers.sampling.block_gibbs": ("BlockGibbs",),
     "calipers.sampling.chain": ("Chain", "run_chain"),
     "calipers.sampling.cluster": ("SwendsenWang", "Wolff"),
     "calipers.sampling.diagnostics": ("autocorrelation_time", "effective_size", "split_r_hat"),

@@ -11,7 +11,7 @@ import pytest
 from tests.sampling.chains import SLABS, WIDE, begin, probabilities, same, surprise
 
 import calipers as cal
-from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, replicas, tempering
+from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, replica_kernels, tempering
 from calipers.sampling.kernel import leaves, with_leaves
 from calipers.sampling.tempering import rejection, round_trips
 
@@ -19,6 +19,14 @@ SQUARE = cal.Ising.square((4, 4), beta=0.4)
 FIELD = cal.Ising.square((3, 3), coupling="gauss:0.6", field="gauss:0.5", periodic=False, beta=0.7, seed=3)
 GLASS = cal.Ising.cubic((2, 2, 3), coupling="pm1", periodic=False, beta=0.6, seed=2)
 ODD = cal.Ising.from_arrays(np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([1.0, 1, 1, -1]), n=6, beta=0.5)
+INTEGER = cal.Ising.from_arrays(
+    np.array([[0, 1], [1, 2], [0, 2], [2, 3], [3, 4], [4, 5], [1, 5]]), 0.3 * np.array([1, -2, 3, 1, 5, -1, 2]),
+    np.array([0.3, 0, -0.6, 0, 0.9, 0]), beta=0.4,
+)  # fmt: skip
+EVEN = cal.Ising.from_arrays(
+    np.array([[0, 1], [1, 2], [0, 2], [2, 3], [3, 4]]), np.array([1.0, -1, 1, 2, 2]), np.array([0.0, 2, 0, 0, -4]),
+    beta=0.3,
+)  # fmt: skip
 POTTS = cal.FactorGraph.from_tables(
     (3, 3, 3, 2), [((0, 1), 1 + np.eye(3)), ((1, 2), 1 + np.eye(3)), ((0, 2), 1 + 2 * np.eye(3)),
      ((2, 3), [[1, 2], [3, 1], [1, 1]])]
@@ -30,11 +38,14 @@ LADDER = cal.ParallelTempering(replicas=4, hottest=0.3, adapt=20)
 CASES = [
     (cal.Metropolis(), SQUARE), (cal.Metropolis("coloured"), FIELD), (cal.Metropolis("random"), ODD),
     (cal.Metropolis(), ODD), (cal.HeatBath(), FIELD), (cal.HeatBath("coloured"), SQUARE),
-    (cal.HeatBath("random"), GLASS),
-    (cal.Gibbs(), POTTS), (cal.Gibbs("coloured"), HARD), (cal.Gibbs("random"), FIELD), (cal.SwendsenWang(), SQUARE),
-    (cal.SwendsenWang(), FIELD), (cal.Wolff(), SQUARE), (cal.Wolff(), FIELD), (cal.Wolff(), GLASS), (LADDER, GLASS),
-    (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
-    (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD),
+    (cal.HeatBath("random"), GLASS), (cal.BlockGibbs(), SQUARE), (cal.BlockGibbs(), FIELD),
+    (cal.BlockGibbs(2), FIELD), (cal.BlockGibbs(3), GLASS), (cal.BlockGibbs(12), SQUARE), (cal.BlockGibbs(4), ODD),
+    (cal.BlockGibbs(), INTEGER), (cal.BlockGibbs(2), INTEGER), (cal.Gibbs(), POTTS), (cal.Gibbs("coloured"), HARD),
+    (cal.Gibbs("random"), FIELD), (cal.SwendsenWang(), SQUARE), (cal.SwendsenWang(), FIELD), (cal.Wolff(), SQUARE),
+    (cal.Wolff(), FIELD), (cal.Wolff(), GLASS), (LADDER, GLASS), (LADDER, POTTS), (LADDER, HARD),
+    (cal.Gibbs("coloured"), POTTS), (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
+    (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD), (cal.MultispinReplicas(), INTEGER),
+    (cal.MultispinReplicas(threads=2), EVEN), (cal.MultispinReplicas(), SQUARE.tempered(1e-9)),
 ]  # fmt: skip
 PROTOCOL = [*CASES, *SLABS]
 names = [f"{kernel!r}-{model.n}" for kernel, model in CASES]
@@ -112,7 +123,7 @@ def test_the_test_can_fail():
 
 COMPILED: list[Any] = [
     local.metropolis, local.heat_bath, gibbs.gibbs, cluster_kernels.swendsen_wang, cluster_kernels.wolff,
-    replicas.replicas, tempering.exchange, multispin_kernels.half_sweeps,
+    replica_kernels.replicas, tempering.exchange, multispin_kernels.half_sweeps,
 ]  # fmt: skip
 
 
@@ -153,8 +164,8 @@ def test_starts():
         (cal.Multispin(), cal.Ising.hypercubic(4, 4, 4, 128), "2 and 3 dimensions"),
         (cal.Multispin(), cal.Ising.square((5, 128)), "even"),
         (cal.Multispin(), cal.Ising.square((4, 128), field=0.1), "no field"),
-        (cal.MultispinReplicas(), FIELD, "no field"),
-        (cal.MultispinReplicas(), cal.Ising.complete(9), "more than 6"),
+        (cal.MultispinReplicas(), FIELD, "small multiples"),
+        (cal.MultispinReplicas(), cal.Ising.complete(33), "32 units"),
         (cal.Wolff(), SQUARE.tempered(0.0), "HeatBath"),
         (cal.Metropolis(), POTTS, "not binary"),
     ],
@@ -162,6 +173,14 @@ def test_starts():
 def test_refusals(kernel, model, words):
     with pytest.raises(cal.Refusal, match=words):
         kernel.init(model, seed=0, chains=64)
+
+
+def test_threads_share_replicas_and_change_nothing():
+    state = cal.MultispinReplicas().init(INTEGER, seed=3, chains=64 * 20)
+    one = cal.MultispinReplicas(threads=1).step(state, 5)[0]
+    assert same(one, cal.MultispinReplicas(threads=3).step(state, 5)[0])
+    with pytest.raises(ValueError, match="threads"):
+        cal.MultispinReplicas(threads=-1)
 
 
 def test_replicas_come_in_words():
@@ -190,9 +209,17 @@ def test_swaps_alone_leave_every_temperature_as_it_is():
     kernel, chains = cal.ParallelTempering(replicas=2, hottest=0.3, adapt=0), 20_000
     state = kernel.init(FIELD, seed=0, chains=chains)
     draws = [cal.sample(FIELD.tempered(float(x)), chains, seed=k).states for k, x in enumerate(state.ladder)]
-    state.spins[:] = 1 - 2 * np.stack(draws, axis=1)
+    state.values[:] = 1 - 2 * np.stack(draws, axis=1)
     tempering.exchange(
-        state.wiring, state.spins, state.swaps, state.ladder, state.walker, state.origin, state.trips, state.rejected, 0
+        tempering.log_weights(state),
+        state.values,
+        state.swaps,
+        state.ladder,
+        state.walker,
+        state.origin,
+        state.trips,
+        state.rejected,
+        0,
     )
     assert 0.1 < state.rejected[0] / chains < 0.9
     counts = np.bincount(np.ravel_multi_index(tuple(kernel.states(state).T.astype(int)), (2,) * 9), minlength=512)

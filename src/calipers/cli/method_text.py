@@ -18,6 +18,7 @@ SAMPLERS = {
     "Metropolis": "calipers.sampling.local",
     "HeatBath": "calipers.sampling.local",
     "Gibbs": "calipers.sampling.gibbs",
+    "BlockGibbs": "calipers.sampling.block_gibbs",
     "SwendsenWang": "calipers.sampling.cluster",
     "Wolff": "calipers.sampling.cluster",
     "ParallelTempering": "calipers.sampling.tempering",

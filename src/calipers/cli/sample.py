@@ -28,8 +28,8 @@ Examples:
 FILE ends in .npz (arrays `states`, `method`, `independent`, `effective_size`, …) or .csv; without it
 rows of states go to stdout. State 0 is spin +1, state 1 is spin -1. Samples are exact and independent;
 wide ferromagnets, and what flips of spins make of them, by PerfectSampling(). Another model that is
-too wide is refused, with the estimate, unless --method is a Markov kernel:
-Metropolis(), HeatBath(), Gibbs(), SwendsenWang(), Wolff(), ParallelTempering(), Multispin() or
+too wide is refused, with the estimate, unless --method is a Markov kernel: Metropolis(), HeatBath(),
+Gibbs(), BlockGibbs(), SwendsenWang(), Wolff(), ParallelTempering(), Multispin(), ShardedMultispin() or
 MultispinReplicas(). Its samples are NOT independent: effective size, autocorrelation time and R-hat come
 with them. Exit codes: 0 done; 3 refused, or a limit came first (the samples so far are written); 130
 interrupted (likewise); 2 usage; 5 bad input file; 1 internal error."""

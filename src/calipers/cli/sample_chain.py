@@ -8,7 +8,7 @@ from calipers.cli import document as out
 from calipers.cli.drawn import Drawn, Job
 from calipers.cli.interrupt import Interrupts
 
-CHAINS, WORD = 4, 64
+CHAINS = 4
 
 
 def is_kernel(method: Any) -> bool:
@@ -22,9 +22,8 @@ def walk(job: Job, model: Any, interrupts: Interrupts) -> Drawn:
     """As many states of Markov chains as were asked for, or as there was time for; chains one after another."""
     from calipers.core.method import Refusal
     from calipers.sampling.chain import Chain
-    from calipers.sampling.replicas import MultispinReplicas
 
-    chains = WORD if isinstance(job.method, MultispinReplicas) else min(CHAINS, job.wanted)
+    chains = max(min(CHAINS, job.wanted), job.method.fewest)
     sweeps = math.ceil(job.wanted / chains) * job.every
     options: dict[str, Any] = {
         "measure_every": job.every,

@@ -42,14 +42,8 @@ class Gibbs(AbstractOrdered):
         self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
     ) -> GibbsState:
         graph = model.factor_graph()
-        values = first_states(graph.domains, rng, chains, start)
-        if not ergodic(graph):
-            values = _feasible(graph, values, start is not None)
-        base = [np.zeros(k) for k in graph.sizes]
-        for v, x in graph.evidence:
-            base[v][np.arange(graph.sizes[v]) != x] = -np.inf
-        tables = compressed_tables(graph.sizes, list(graph.scopes), list(graph.log_tables()), base)
-        return GibbsState(values, streams(rng, chains), _order(graph, self.order), tables)
+        values = first_values(graph, rng, chains, start)
+        return GibbsState(values, streams(rng, chains), _order(graph, self.order), graph_tables(graph))
 
     def step(self, state: GibbsState, sweeps: int = 1) -> tuple[GibbsState, Info]:
         new = state._replace(values=state.values.copy(), streams=state.streams.copy())
@@ -59,6 +53,20 @@ class Gibbs(AbstractOrdered):
 
     def states(self, state: GibbsState) -> np.ndarray:
         return state.values.copy()
+
+
+def first_values(graph: FactorGraph, rng: np.random.Generator, chains: int, start: np.ndarray | None) -> np.ndarray:
+    """Where chains begin, int32 (chains, n), all of positive weight."""
+    values = first_states(graph.domains, rng, chains, start)
+    return values if ergodic(graph) else _feasible(graph, values, start is not None)
+
+
+def graph_tables(graph: FactorGraph) -> Tables:
+    """A factor graph's log tables in compressed rows, evidence in the base."""
+    base = [np.zeros(k) for k in graph.sizes]
+    for v, x in graph.evidence:
+        base[v][np.arange(graph.sizes[v]) != x] = -np.inf
+    return compressed_tables(graph.sizes, list(graph.scopes), list(graph.log_tables()), base)
 
 
 def ergodic(model: AbstractDiscreteModel) -> bool:

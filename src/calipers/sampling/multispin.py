@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import get_num_threads
 
 from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
@@ -51,14 +52,14 @@ class MultispinState(NamedTuple):
 class Multispin(AbstractKernel):
     """Bit-packed Metropolis on periodic square and cubic lattices, couplings ±J, no field: 64 spins a word.
 
-    **Arguments:** `threads`, that share chains and rows; results do not depend on it.
+    **Arguments:** `threads`, that share chains and rows, 0 for all that numba may use; results do not depend on it.
     """
 
-    threads: int = 1
+    threads: int = 0
 
     def __check_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; it must be 1 or more")
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; it must be 1 or more, or 0 for all that numba may use")
 
     def begin(
         self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
@@ -108,7 +109,7 @@ class Multispin(AbstractKernel):
 
     def step(self, state: MultispinState, sweeps: int = 1) -> tuple[MultispinState, Info]:
         new = state._replace(**{name: getattr(state, name).copy() for name in ("words", "lanes", "coin")})
-        advance(new, sweeps, self.threads)
+        advance(new, sweeps, self.threads or get_num_threads())
         return new, Info(np.full(len(new.words), -1), sweeps * int(np.prod(new.shape)))  # flips are not counted
 
     def states(self, state: MultispinState) -> np.ndarray:
@@ -123,13 +124,13 @@ class Multispin(AbstractKernel):
         offset = float(model.offset)  # type: ignore[attr-defined]
 
         def measure(state: MultispinState) -> Measured:
-            totals = bonds_and_spins(state)
+            totals = spins_and_bonds(state)
             return Measured(offset - torus.size * totals[:, 1], totals[:, 0])
 
         return measure
 
 
-def bonds_and_spins(state: MultispinState) -> np.ndarray:
+def spins_and_bonds(state: MultispinState) -> np.ndarray:
     """Σ s_i and Σ ±s_i s_j of each chain, (chains, 2)."""
     found = [kernels.totals(words, state.near, state.turn, state.odd, state.sign) for words in state.words]
     return np.array(found, float)

@@ -1,141 +1,188 @@
-"""Multispin replicas: 64 W independent copies of one magnet, a bit each, on any graph of degree ≤ 6 with |J| uniform.
+"""Multispin replicas: 64 W independent copies of one magnet, a bit each, on any graph, couplings and fields integers.
 
-    a spin with c of its d bonds broken flips with probability 1 (2c > d), ½ (2c = d), e^{−2K(d−2c)} (2c < d),  K = β|J|
+    flip with probability min(1, e^{−2β(held − broken)}), ½ where nothing is gained or lost
 
-Neighbours' disagreements are added in three bit planes; the random number of each replica is compared with its own
-threshold, bit by bit (`multispin_kernels.py`), sixteen bits and then a coin, so that probabilities are right to 2⁻⁴⁸.
-Sites are visited in order; replicas share the wiring, and the coin of a tie (one in 65536) with the others of their
-word, never the random bits. **Cost** 0.9 ns a spin, replica and core. **Fails** like Metropolis; refuses
-fields and couplings of different size. **Source** Bhanot, Duke & Salvador (1986); Isakov et al. (2015).
+Couplings and fields must be small multiples of one unit, such that those of a site add up to at most 31 units; a field
+is a bond to a spin that stays up. Broken bonds are added in bit planes, 64 replicas at once, for up to 256 words of
+unconnected sites (`replica_kernels.py`); probabilities are right to 2⁻⁴⁸. Sites are visited colour by colour; replicas
+share the wiring, and within a run of words the coin of a tie (one in 65536), never the random bits. Groups of 512
+replicas have streams of their own: threads share them and change nothing. **Cost** 0.25 ns a spin, replica and core at
+degree 3, 0.35 at degree 6. **Fails** like Metropolis; refuses what are no small integers. **Source** Bhanot, Duke &
+Salvador (1986); Isakov et al. (2015).
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import get_num_threads
 
 from calipers.core.method import Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.transfer_matrix import as_magnet
+from calipers.sampling import replica_kernels as kernels
 from calipers.sampling.kernel import AbstractPlain, Info, first_states
-from calipers.sampling.multispin_kernels import PLANES, threshold
-from calipers.sampling.neighbours import neighbours
-from calipers.sampling.streams import advance, streams, uniform
+from calipers.sampling.multispin_kernels import threshold
+from calipers.sampling.neighbours import Neighbours, colours, neighbours
+from calipers.sampling.streams import streams
+from calipers.sampling.teams import at_once
 
-MOST_DEGREE = 6
+MOST_UNITS = 31
+_DIGITS = kernels.DEEPEST
+_GROUP = 8  # words that have streams together
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ZERO = np.uint64(0)
+
+
+class Bonds(NamedTuple):
+    """Bonds in slots, one a site and binary digit of its units; sites as they are visited."""
+
+    nbr: np.ndarray  # (slots, n) the other end; n for a field, the site itself where there is none
+    unlike: np.ndarray  # (slots, n) words, all ones where a bond wants spins unlike
+    place: np.ndarray  # (slots,) the digit
 
 
 class ReplicaState(NamedTuple):
-    """Words (n, W), set bits up; streams; wiring; thresholds by degree and broken bonds, as words and ties."""
+    """Words (n + 1, W), set bits up, and zeros; streams; bonds; where sums start, and C, in digits; blocks; chances."""
 
     words: np.ndarray
-    lanes: np.ndarray  # (4, W)
-    coin: np.ndarray  # (4,)
-    ptr: np.ndarray
-    nbr: np.ndarray
-    anti: np.ndarray  # (2e,) all ones where J < 0
-    bits: np.ndarray  # (7, 4, 16)
-    rest: np.ndarray  # (7, 4)
+    lanes: np.ndarray  # (groups, 4, RUN)
+    coin: np.ndarray  # (groups, 4)
+    bonds: Bonds
+    start: np.ndarray  # (6, n) words
+    level: np.ndarray  # (6,) words
+    blocks: np.ndarray  # (blocks + 1,) into order
+    order: np.ndarray  # (n,)
+    bits: np.ndarray  # (6, 16) words
+    rest: np.ndarray  # (6,)
+    depth: np.ndarray  # (2,) digits that n > 0 and S can have
 
 
 class MultispinReplicas(AbstractPlain):
-    """Bit-packed Metropolis of many independent replicas: `chains` must be a multiple of 64."""
+    """Bit-packed Metropolis of many independent replicas, integer couplings and fields; `chains` a multiple of 64.
 
+    **Arguments:** `threads`, that share the replicas, 0 for all that numba may use; results do not depend on it.
+    """
+
+    threads: int = 0
     fewest: ClassVar[int] = 64
+
+    def __check_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; it must be 1 or more, or 0 for all that numba may use")
 
     def begin(
         self, model: AbstractDiscreteModel, rng: np.random.Generator, chains: int, start: np.ndarray | None
     ) -> ReplicaState:
         magnet = as_magnet(model)
-        size = np.abs(magnet.couplings)
-        wiring = neighbours(magnet)
-        if magnet.fields.any() or (len(size) and (np.ptp(size) or size[0] == 0)):
-            raise Refusal("MultispinReplicas() needs couplings of one size, ±J, and no field; use HeatBath()")
-        if np.diff(wiring.ptr).max(initial=0) > MOST_DEGREE:
-            raise Refusal(f"a site has more than {MOST_DEGREE} neighbours; use HeatBath()")
         if chains < 64 or chains % 64:
             raise Refusal(f"chains is {chains}; replicas come in words, so that it must be a multiple of 64")
+        wiring = neighbours(magnet, "coloured")
+        ends, units, unit = _ends(wiring)
+        total = np.bincount(ends[0], np.abs(units), magnet.n).astype(np.int64)
+        if total.max(initial=0) > MOST_UNITS:
+            raise Refusal(f"a site's couplings and fields add up to {total.max()} units, more than {MOST_UNITS}")
+        odd = bool((total % 2).any())  # then n is odd or even, and else always even: halve it
+        level = total if odd else total // 2
+        top = int(level.max(initial=0))
+        chances = [threshold(min(math.exp(-(2 if odd else 4) * unit * 2**b), 1.0 - 2.0**-53)) for b in range(_DIGITS)]
+        deepest = int((top - level + (2 if odd else 1) * total).max(initial=0))
         states = first_states(np.full(magnet.n, 2), rng, chains, start)
-        words = _pack((states == 0).T)
-        lanes = np.ascontiguousarray(streams(rng, chains // 64).T)
-        bits, rest = _thresholds(float(magnet.beta * size[0]) if len(size) else 0.0)
-        anti = np.where(wiring.coupling < 0, _ALL, _ZERO)
-        return ReplicaState(words, lanes, streams(rng, 1)[0], wiring.ptr, wiring.nbr, anti, bits, rest)
+        groups = -(-chains // (64 * _GROUP))
+        return ReplicaState(
+            words=np.concatenate([_pack((states == 0).T), np.zeros((1, chains // 64), np.uint64)]),
+            lanes=np.ascontiguousarray(streams(rng, groups, kernels.RUN).swapaxes(1, 2)),
+            coin=streams(rng, groups),
+            bonds=_slots(wiring.order, ends, units * (2 if odd else 1)),
+            start=np.ascontiguousarray(_planes(top - level)[wiring.order].T),
+            level=_planes(np.array([top]))[0],
+            blocks=_blocks(wiring, max(1, kernels.RUN // min(_GROUP, chains // 64))),
+            order=wiring.order,
+            bits=np.array([words for words, _ in chances], np.uint64),
+            rest=np.array([rest for _, rest in chances]),
+            depth=np.array([top.bit_length(), deepest.bit_length()]),
+        )
 
     def step(self, state: ReplicaState, sweeps: int = 1) -> tuple[ReplicaState, Info]:
         new = state._replace(words=state.words.copy(), lanes=state.lanes.copy(), coin=state.coin.copy())
-        replicas(*new, sweeps)
-        n, width = new.words.shape
+        n, width = len(new.order), new.words.shape[1]
+        tasks: list[Callable[[], None]] = [partial(_advance, new, g, sweeps) for g in range(len(new.lanes))]
+        at_once(tasks, self.threads or get_num_threads())
         return new, Info(np.full(64 * width, -1), sweeps * n)  # flips are not counted
 
     def states(self, state: ReplicaState) -> np.ndarray:
-        up = np.unpackbits(state.words.astype("<u8").view(np.uint8), axis=1, bitorder="little")
+        up = np.unpackbits(state.words[:-1].astype("<u8").view(np.uint8), axis=1, bitorder="little")
         return (1 - up.T).astype(np.int8)
+
+
+def _advance(state: ReplicaState, group: int, sweeps: int) -> None:
+    """Sweeps of one group of words, in place."""
+    words = np.ascontiguousarray(state.words[:, group * _GROUP : (group + 1) * _GROUP])
+    m = tuple(tuple(row) for row in state.bits)
+    kernels.replicas(
+        words, state.lanes[group], state.coin[group], state.bonds, state.start, state.level, state.blocks, state.order,
+        m, state.rest, state.depth, sweeps,
+    )  # fmt: skip
+    state.words[:, group * _GROUP : (group + 1) * _GROUP] = words
+
+
+def _ends(wiring: Neighbours) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both ends of every bond, (2, 2e + fields), a field's the site n; their couplings in units; β times the unit."""
+    n = len(wiring.field)
+    where = np.flatnonzero(wiring.field)
+    units, unit = _integers(np.concatenate([wiring.coupling, wiring.field[where]]))
+    here = np.concatenate([np.repeat(np.arange(n), np.diff(wiring.ptr)), where])
+    return np.stack([here, np.concatenate([wiring.nbr, np.full(len(where), n)])]), units, unit
+
+
+def _slots(order: np.ndarray, ends: np.ndarray, units: np.ndarray) -> Bonds:
+    """Bonds divided by the binary digits of their units, and each site's bonds of a digit put into slots."""
+    n = len(order)
+    where = np.argsort(order)
+    nbr, unlike, place = [np.zeros((0, n), np.int64)], [np.zeros((0, n), np.uint64)], []
+    for digit in range(_DIGITS):
+        mine = np.flatnonzero((np.abs(units) >> digit) & 1)
+        mine = mine[np.argsort(ends[0, mine], kind="stable")]
+        here, there, value = ends[0, mine], ends[1, mine], units[mine]
+        count = np.bincount(here, minlength=n)
+        slot = np.arange(len(mine)) - np.repeat(np.cumsum(count) - count, count)
+        slots = int(count.max(initial=0))
+        table, wants = np.tile(order, (slots, 1)), np.zeros((slots, n), np.uint64)
+        table[slot, where[here]] = there
+        wants[slot, where[here]] = np.where((value < 0) != (there == n), _ALL, np.uint64(0))  # a field's spin: not set
+        nbr.append(table)
+        unlike.append(wants)
+        place += [digit] * slots
+    return Bonds(np.concatenate(nbr), np.concatenate(unlike), np.array(place, np.int64))
+
+
+def _integers(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Values as multiples of the largest unit that serves all. Raises `Refusal` where there is none."""
+    size = np.abs(values[values != 0])
+    if not len(size):
+        return np.zeros(len(values), np.int64), 1.0
+    for parts in range(1, MOST_UNITS + 1):
+        unit = float(size.min()) / parts
+        units = np.rint(values / unit)
+        if np.allclose(units * unit, values, rtol=1e-12, atol=0) and np.abs(units).max() <= MOST_UNITS:
+            return units.astype(np.int64), unit
+    raise Refusal("MultispinReplicas() needs couplings and fields that are small multiples of a unit; use HeatBath()")
+
+
+def _blocks(wiring: Neighbours, most: int) -> np.ndarray:
+    """Where blocks of at most so many sites of one colour begin, in the coloured order, and the end."""
+    sizes = np.bincount(colours(wiring.ptr, wiring.nbr))
+    begin = [np.arange(e - size, e, most) for e, size in zip(np.cumsum(sizes), sizes, strict=True)]
+    return np.concatenate([*begin, [len(wiring.field)]]).astype(np.int64)
+
+
+def _planes(numbers: np.ndarray) -> np.ndarray:
+    """The digits of numbers as words of all ones or zeros, (n, 6)."""
+    digits = (numbers[:, None] >> np.arange(_DIGITS)) & 1
+    return np.where(digits, _ALL, np.uint64(0)).astype(np.uint64)
 
 
 def _pack(up: np.ndarray) -> np.ndarray:
     """Booleans (n, chains) as words (n, chains/64)."""
     return np.ascontiguousarray(np.packbits(up, axis=1, bitorder="little")).view("<u8").astype(np.uint64)
-
-
-def _thresholds(K: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bits (7, 4, 16) and ties (7, 4) of the flip probabilities of a site of degree d with c ≤ d/2 bonds broken."""
-    bits, rest = np.zeros((MOST_DEGREE + 1, 4, PLANES), np.uint64), np.zeros((MOST_DEGREE + 1, 4))
-    for d in range(MOST_DEGREE + 1):
-        for c in range(d // 2 + 1):
-            p = 0.5 if 2 * c == d else math.exp(-2.0 * K * (d - 2 * c))
-            sure = p == 1.0  # at β = 0: rounded down to the largest number below 1
-            bits[d, c], rest[d, c] = threshold(1.0 - 2.0**-53 if sure else p)
-    return bits, rest
-
-
-@njit(cache=True, nogil=True)
-def _broken(words, i, w, ptr, nbr, anti):
-    """The number of broken bonds of site i, in three bit planes."""
-    c0, c1, c2 = np.uint64(0), np.uint64(0), np.uint64(0)
-    for e in range(ptr[i], ptr[i + 1]):
-        d = words[i, w] ^ words[nbr[e], w] ^ anti[e]
-        carry = c0 & d
-        c0 ^= d
-        c2 |= c1 & carry
-        c1 ^= carry
-    return c0, c1, c2
-
-
-@njit(cache=True, nogil=True)
-def replicas(words, lanes, coin, ptr, nbr, anti, bits, rest, sweeps):
-    """Metropolis sweeps of words (n, W), in place."""
-    n, width = words.shape
-    for _ in range(sweeps):
-        for i in range(n):
-            degree = ptr[i + 1] - ptr[i]
-            m, u = bits[degree], uniform(coin)
-            for w in range(width):
-                c0, c1, c2 = _broken(words, i, w, ptr, nbr, anti)
-                z0, z1, z2, z3 = ~(c0 | c1 | c2), c0 & ~c1 & ~c2, ~c0 & c1 & ~c2, c0 & c1 & ~c2
-                if degree < 6:
-                    z3 = _ZERO
-                if degree < 4:
-                    z2 = _ZERO
-                if degree < 2:
-                    z1 = _ZERO
-                sure = ~(z0 | z1 | z2 | z3)
-                below = _ZERO
-                if u < rest[degree, 0]:
-                    below |= z0
-                if u < rest[degree, 1]:
-                    below |= z1
-                if u < rest[degree, 2]:
-                    below |= z2
-                if u < rest[degree, 3]:
-                    below |= z3
-                s0, s1, s2, s3 = lanes[0, w], lanes[1, w], lanes[2, w], lanes[3, w]
-                for k in range(PLANES):
-                    q, s0, s1, s2, s3 = advance(s0, s1, s2, s3)
-                    bound = (z0 & m[0, k]) | (z1 & m[1, k]) | (z2 & m[2, k]) | (z3 & m[3, k])
-                    below = (below & ~q) | (bound & (below | ~q))
-                lanes[0, w], lanes[1, w], lanes[2, w], lanes[3, w] = s0, s1, s2, s3
-                words[i, w] ^= sure | below
