@@ -11,6 +11,7 @@ Run: python examples/finite_size_scaling.py [figure.png [sweeps]]     (about a m
 
 import math
 import sys
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +42,7 @@ def simulate(sizes: tuple[int, ...] = SIZES, sweeps: int = 8000, seed: int = 1) 
             cal.Ising.square(L), T=T, kernel=cal.SwendsenWang(), sweeps=sweeps // (2 if L >= 64 else 1), seed=seed + L
         )
         curves[L] = points[L].reweight(T=np.linspace(T[0], T[-1], 81).clip(T[0], T[-1]))
-    pairs = list(zip(sizes, sizes[1:], strict=False))
-    crossings = {pair: crossing(curves[pair[0]], curves[pair[1]]) for pair in pairs}
+    crossings = {pair: crossing(curves[pair[0]], curves[pair[1]]) for pair in pairwise(sizes)}
     used = [c for (small, _), c in crossings.items() if small >= 16] or list(crossings.values())
     weights = np.array([1.0 / error**2 for _, error in used])
     mean = float(weights @ [T for T, _ in used] / weights.sum())

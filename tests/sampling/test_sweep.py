@@ -47,7 +47,7 @@ def exact_quantities(beta, h):
 
 
 def test_every_quantity_agrees_with_enumeration(found):
-    assert found.T == pytest.approx([*T, *T])
+    assert list(found.T) == pytest.approx([*T, *T])
     assert [p.h for p in found.points] == [0.0] * 3 + [0.1] * 3
     for p in found.points:
         for name, exact in exact_quantities(p.beta, p.h).items():

@@ -56,6 +56,8 @@ def reweighted(
         """Σ c x by group and energy, (groups, levels)."""
         return np.bincount(group * len(levels) + place, share * x, groups * len(levels)).reshape(groups, -1)
 
+    first = {k: x[:1] for k, x in joined.items()}  # functions of means do not depend on what the means are of
+    at_beta = [recipes(first, b, n, made, shift) for b in betas]
     counts, tables = sums(np.ones(len(place))), [sums(part) for part in parts]
     sizes = np.bincount(group * len(runs) + run_of, share, groups * len(runs)).reshape(groups, -1)  # N by group and run
     values = []
@@ -64,7 +66,7 @@ def reweighted(
         left = [x.sum(0) - (x[g] if g >= 0 else 0.0) for x in (counts, sizes, *tables)]
         found = solve(-known, left[1], levels, np.maximum(left[0], 0.0), start)
         start = found.f
-        values.append([_at(found.weights(-b), left, recipes(joined, b, n, made, shift)) for b in betas])
+        values.append([_at(found.weights(-b), left, recipe) for b, recipe in zip(betas, at_beta, strict=True)])
     return [_jackknifed([v[i] for v in values]) for i in range(len(betas))]
 
 
