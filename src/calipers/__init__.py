@@ -50,11 +50,15 @@ _HOMES = {
     "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.sampling.block_gibbs": ("BlockGibbs",),
     "calipers.sampling.chain": ("Chain", "run_chain"),
+    "calipers.sampling.chain_result": ("ChainResult",),
     "calipers.sampling.cluster": ("SwendsenWang", "Wolff"),
     "calipers.sampling.diagnostics": ("autocorrelation_time", "effective_size", "split_r_hat"),
     "calipers.sampling.gibbs": ("Gibbs",),
     "calipers.sampling.local": ("HeatBath", "Metropolis"),
     "calipers.sampling.mixing": ("FastMixing", "fast_mixing"),
+    "calipers.sampling.observables": ("correlation_length", "overlap", "structure_factor"),
+    "calipers.sampling.sweep": ("sweep",),
+    "calipers.sampling.sweep_result": ("Sweep",),
     "calipers.sampling.multispin": ("Multispin",),
     "calipers.sampling.perfect": ("PerfectSampling",),
     "calipers.sampling.replicas": ("MultispinReplicas",),
@@ -62,6 +66,7 @@ _HOMES = {
     "calipers.sampling.tempering": ("ParallelTempering",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("annealed_upper",),
+    "calipers.bounds.integration": ("integrated_sides",),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
 }
 _WHERE = METHODS | {name: home for home, names in _HOMES.items() for name in names}

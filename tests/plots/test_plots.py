@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
+import calipers as cal  # noqa: E402
 from calipers import plots  # noqa: E402
 from calipers.variational.self_consistency import magnetization_curves, mean_field_equation  # noqa: E402
 
@@ -63,3 +64,35 @@ def test_gap_log_of_one_row_and_of_none():
         plots.gap_log([row]).figure.canvas.draw()
     with pytest.raises(ValueError, match="at least one row"):
         plots.gap_log([])
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return cal.run_chain(cal.Ising.square((4, 4), beta=0.4), cal.HeatBath(), sweeps=300, seed=0, measure_every=2)
+
+
+def test_trace_shows_every_chain_and_the_mean(chain):
+    ax = plots.trace(chain)
+    assert len(ax.lines) == 4 + 1
+    assert ax.lines[0].get_xdata()[0] == chain.burn_in + 2
+    assert ax.lines[-1].get_ydata()[0] == chain.estimates["energy"].value
+    plots.trace(chain, series="magnetization").figure.canvas.draw()
+    with pytest.raises(ValueError, match="among"):
+        plots.trace(chain, series="nonsense")
+
+
+def test_autocorrelations_begin_at_one(chain):
+    ax = plots.autocorrelations(chain)
+    assert [line.get_ydata()[0] for line in ax.lines[:2]] == [1.0, 1.0]
+    assert f"τ = {chain.tau['energy']:.3g}" in ax.texts[0].get_text()
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("grid", [{"T": [2.0, 3.0, 4.0]}, {"T": [2.0, 3.0], "h": [0.0, 0.2]}, {"h": [0.0, 0.1]}])
+def test_observables_are_points_with_error_bars(grid):
+    found = cal.sweep(cal.Ising.square((4, 4)), sweeps=64, seed=0, **grid)
+    curve = found.reweight(T=[2.0, 2.5, 3.0]) if "h" not in grid else None
+    ax = plots.observable(found, "abs_magnetization", curve=curve, exact=lambda T: 0.5)
+    assert sum(len(line.get_xdata()) for line in dots(ax)) == len(found.points)
+    assert ax.get_xlabel().startswith("field" if "T" not in grid else "temperature")
+    ax.figure.canvas.draw()

@@ -20,6 +20,7 @@ Examples:
   calipers sweep square:8x8 --T 1:4:61 -o square.csv --figure square.png
   calipers sweep "square:16x16,open" --beta 0.1:1:10
   calipers sweep square:6x6 --T 2.269 --h=-0.5:0.5:21 > loop.csv
+  calipers sweep square:64x64 --T 2:2.6:13 --kernel "SwendsenWang()" --sweeps 5000 --time-limit 60
 
 \b
 Ranges are start:stop:count, or values with commas. --T and --beta multiply the model's own inverse
@@ -51,6 +52,10 @@ def sweep(
     time_limit: Annotated[
         float, typer.Option(help="Seconds for each method at each point.", callback=opt.positive)
     ] = 2.0,
+    kernel: Annotated[
+        str, typer.Option(help='Markov kernel: auto (where exact values are out of reach), none, or as "Wolff()".')
+    ] = "auto",
+    sweeps: Annotated[int, typer.Option(metavar="N", help="Sweeps of each Markov chain.", min=32)] = 2000,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
     memory: opt.Memory = None,
@@ -59,12 +64,14 @@ def sweep(
     betas, fields = _betas(temperature, beta), [0.0] if field is None else parse_range(field, "--h")
     table, pictures = _places(output, figure)
     prepare(threads)
+    chosen = _kernel(kernel)
     rows: list[dict[str, Any]] = []
     with interruptible() as interrupts, interrupts.stops():
         found = load_model(model, evidence, None, interrupts)
         _check(found, field is not None)
         with _open(*table) as file:
-            for row in _rows(found, betas, fields, (time_limit, memory, seed), interrupts, file):
+            settings = (time_limit, memory, seed, chosen, sweeps)
+            for row in _rows(found, betas, fields, settings, interrupts, file):
                 rows.append(row)
     for picture in pictures:
         if rows:
@@ -81,6 +88,19 @@ def _betas(temperature: str | None, beta: str | None) -> list[float]:
     if temperature is not None:
         return [1.0 / t for t in parse_range(temperature, "--T", 0.0, open_end=True)]
     return [1.0] if beta is None else parse_range(beta, "--beta", 0.0)
+
+
+def _kernel(text: str) -> Any:
+    """The Markov kernel that `--kernel` spells; "auto" and "none" stay."""
+    if text in ("auto", "none"):
+        return text
+    from calipers.cli.method_text import parse_sampler
+    from calipers.cli.sample_chain import is_kernel
+
+    found = parse_sampler(text)
+    if not is_kernel(found):
+        raise typer.BadParameter(f"{text!r} is no Markov kernel, such as SwendsenWang()", param_hint="--kernel")
+    return found
 
 
 def _places(output: str | None, figure: str | None) -> tuple[tuple[str | None, bool], list[str]]:
@@ -114,12 +134,13 @@ def _rows(
     model: Any,
     betas: list[float],
     fields: list[float],
-    settings: tuple[float, float | None, int],
+    settings: tuple[float, float | None, int, Any, int],
     interrupts: Interrupts,
     file: TextIO | None,
 ) -> Iterator[dict[str, Any]]:
     """Every point's row, written as soon as it is known."""
-    from calipers.cli.sweep_points import COLUMNS, Point, evaluate, in_field
+    from calipers.cli.sweep_points import COLUMNS, Point, Settings, evaluate
+    from calipers.models.tempered import in_field
 
     writer = None if file is None else csv.DictWriter(file, COLUMNS, lineterminator="\n")
     if writer is not None:
@@ -128,7 +149,7 @@ def _rows(
         magnet = in_field(model, h)
         base = magnet.factor_graph()
         for beta in betas:
-            row = evaluate(Point(magnet, base, beta, h), *settings, interrupts)
+            row = evaluate(Point(magnet, base, beta, h), Settings(*settings), interrupts)
             if writer is not None and file is not None:
                 writer.writerow(row)
                 file.flush()

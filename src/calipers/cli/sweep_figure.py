@@ -5,6 +5,7 @@ from typing import Any
 import typer
 
 _NAMES = {"exact": ("exact", "black"), "mean_field": ("mean field", "tab:red"), "bethe": ("Bethe", "tab:blue")}
+_CHAIN = "#009e73"
 _PANELS = ("energy_per_site", "magnetization_per_site", "entropy_per_site")
 
 
@@ -29,6 +30,7 @@ def draw(rows: list[dict[str, Any]], variables: int, title: str, path: str) -> N
     axes[0].set_ylabel("log Z per site (nats)")
     for ax, panel in zip(axes[1:], _PANELS, strict=True):
         _lines(ax, rows, x, panel, 1)
+        _dots(ax, rows, x, panel)
         ax.set_ylabel(panel.replace("_per_site", " per site"))
     for ax in axes[2:]:
         ax.set_xlabel(against)
@@ -42,6 +44,14 @@ def _lines(ax: Any, rows: list[dict[str, Any]], x: list[Any], panel: str, scale:
         y = [_number(row.get(f"{name}_{panel}")) / scale for row in rows]
         if any(v == v for v in y):
             ax.plot(x, y, color=colour, label=label, marker="." if len(x) < 40 else None)
+
+
+def _dots(ax: Any, rows: list[dict[str, Any]], x: list[Any], panel: str) -> None:
+    """A Markov chain's estimates, with error bars."""
+    y, error = ([_number(row.get(f"monte_carlo_{panel}{end}")) for row in rows] for end in ("", "_error"))
+    if any(v == v for v in y):
+        ax.errorbar(x, y, error, color=_CHAIN, fmt="o", markersize=3.5, elinewidth=1, label="Monte Carlo")
+        ax.legend(frameon=False)
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> list[Any]:

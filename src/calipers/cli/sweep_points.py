@@ -2,32 +2,51 @@
 
     U = −⟨log w⟩,  S = log Z + βU,  m = Σ⟨s_i⟩/n,  C = β² Var log w        (w the model's weight at β = 1)
 
-Where exact elimination is refused its columns stay empty, and the bracket is `Auto`'s.
+Where exact elimination is refused its columns stay empty, the bracket is `Auto`'s, and a Markov chain estimates the
+observables, with error bars.
 """
 
 import contextlib
 import time
+import warnings
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from calipers.auto import Auto
 from calipers.cli.interrupt import Interrupts
 from calipers.cli.search import Found, make_limits, search
-from calipers.core.answer import Belief
+from calipers.core.answer import number
 from calipers.core.method import Refusal
+from calipers.exact.belief_averages import belief_averages
 from calipers.exact.elimination import Elimination
 from calipers.exact.thermodynamics import heat_capacity
 from calipers.models.factor_graph import FactorGraph
-from calipers.models.ising import Ising
 from calipers.models.tempered import tempered
+from calipers.sampling.chain import run_chain
+from calipers.sampling.kernel_choice import suitable_kernel
+from calipers.sampling.observables import usual_measures
 from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
 METHODS = {"exact": Elimination(order_seconds=0.1), "mean_field": MeanField(starts=3), "bethe": Bethe()}
 _SEEN = ("log_z", "energy_per_site", "entropy_per_site", "magnetization_per_site")
 _PLACE = ("T", "beta", "h", "lower", "upper", "lower_grounds", "upper_grounds")
-COLUMNS = (*_PLACE, *(f"{name}_{x}" for name in METHODS for x in _SEEN), "exact_heat_capacity_per_site")
+CHAIN = {  # columns of the Markov chain, and whether they are divided by the number of sites
+    "energy_per_site": ("energy", True),
+    "heat_capacity_per_site": ("heat_capacity", True),
+    "magnetization_per_site": ("magnetization", False),
+    "abs_magnetization_per_site": ("abs_magnetization", False),
+    "susceptibility_per_site": ("susceptibility", True),
+    "binder": ("binder", False),
+    "structure_factor": ("structure_factor", False),
+    "correlation_length": ("correlation_length", False),
+}
+COLUMNS = (
+    *_PLACE,
+    *(f"{name}_{x}" for name in METHODS for x in _SEEN),
+    "exact_heat_capacity_per_site",
+    *(f"monte_carlo_{x}{end}" for x in CHAIN for end in ("", "_error")),
+    "monte_carlo_reliable",
+)
 Row = dict[str, Any]
 
 
@@ -40,19 +59,32 @@ class Point(NamedTuple):
     h: float
 
 
-def evaluate(point: Point, seconds: float, memory: float | None, seed: int, interrupts: Interrupts) -> Row:
+class Settings(NamedTuple):
+    """Seconds for each method at each point; memory; the seed; the Markov kernel and its sweeps.
+
+    `kernel` is "auto" (what suits the model, where exact values are out of reach), "none", or a kernel for all points.
+    """
+
+    seconds: float
+    memory: float | None
+    seed: int
+    kernel: Any = "auto"
+    sweeps: int = 2000
+
+
+def evaluate(point: Point, settings: Settings, interrupts: Interrupts) -> Row:
     """The row of one point.
 
     **Raises:** `KeyboardInterrupt` when it was interrupted before it was whole.
     """
-    model = tempered(point.model, point.beta)
+    model, seconds = tempered(point.model, point.beta), settings.seconds
     row: Row = {"T": 1.0 / point.beta if point.beta else "inf", "beta": point.beta, "h": point.h}
     best = None
 
     def run(method: Any, at: Any, beliefs: bool = True) -> Found:
         deadline, gap = time.monotonic() + seconds, 0.0 if beliefs else 0.01
-        limits = make_limits(deadline=deadline, gap=gap, memory=memory, beliefs=beliefs)
-        found = search(at, method, limits, seed=seed, interrupts=interrupts)
+        limits = make_limits(deadline=deadline, gap=gap, memory=settings.memory, beliefs=beliefs)
+        found = search(at, method, limits, seed=settings.seed, interrupts=interrupts)
         if interrupts.asked:
             raise KeyboardInterrupt
         return found
@@ -67,6 +99,11 @@ def evaluate(point: Point, seconds: float, memory: float | None, seed: int, inte
                 row["exact_heat_capacity_per_site"] = heat_capacity(model, time_limit=seconds) / max(point.base.n, 1)
         elif name == "exact":
             best = best & run(Auto(), model, beliefs=False).answer
+    known = "exact_energy_per_site" in row
+    if settings.kernel != "none" and not (known and settings.kernel == "auto"):
+        row |= _walk(model, settings)
+        if interrupts.asked:
+            raise KeyboardInterrupt
     assert best is not None
     said = best.to_dict()
     sides = ("lower", "upper")
@@ -74,32 +111,28 @@ def evaluate(point: Point, seconds: float, memory: float | None, seed: int, inte
 
 
 def _observe(point: Point, answer: Any) -> Row:
-    """Energy, entropy and magnetization of one method's beliefs."""
-    n, energy = max(point.base.n, 1), _energy(point.base, answer.belief)
-    row: Row = {"log_z": answer.value, "energy_per_site": energy / n}
-    if answer.value is not None:
-        row["entropy_per_site"] = (answer.value + point.beta * energy) / n
-    if all(k == 2 for k in point.base.sizes):
-        row["magnetization_per_site"] = sum(float(p[0] - p[1]) for p in answer.belief.marginals) / n
+    """Energy, entropy and magnetization of one method's beliefs, per site."""
+    n, found = max(point.base.n, 1), belief_averages(point.base, point.beta, answer)
+    row: Row = {"log_z": answer.value} | {f"{k}_per_site": found[k] / n for k in ("energy", "entropy") if k in found}
+    return row | ({"magnetization_per_site": found["magnetization"]} if "magnetization" in found else {})
+
+
+def _walk(model: Any, settings: Settings) -> Row:
+    """What a Markov chain says, with error bars; nothing where the kernel will not take the model."""
+    usual, n = usual_measures(model), max(model.n, 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of clusters that may span a frustrated magnet: τ tells
+            run = run_chain(
+                model, suitable_kernel(model) if settings.kernel == "auto" else settings.kernel,
+                sweeps=settings.sweeps, seed=settings.seed, time_limit=settings.seconds,
+                observables=usual.observables, functions=usual.functions,
+            )  # fmt: skip
+    except Refusal:
+        return {}
+    row: Row = {"monte_carlo_reliable": run.reliable}
+    for column, (name, extensive) in CHAIN.items():
+        if name in run.estimates:
+            value, error = (x / n if extensive else x for x in run.estimates[name])
+            row |= {f"monte_carlo_{column}": number(value), f"monte_carlo_{column}_error": number(error)}
     return row
-
-
-def _energy(base: FactorGraph, belief: Belief) -> float:
-    """U: minus the expected log weight at β = 1; impossible states do not count."""
-    total = 0.0
-    for a, (scope, table) in enumerate(zip(base.scopes, base.log_tables(), strict=True)):
-        if belief.factors is not None:
-            p = np.asarray(belief.factors[a])
-        else:
-            p = np.ones(())
-            for v in scope:
-                p = np.multiply.outer(p, belief.marginals[v])
-        total -= float(np.sum(np.where(p > 0, p, 0.0) * np.where(p > 0, table, 0.0)))
-    return total
-
-
-def in_field(model: Any, h: float) -> Any:
-    """The magnet with `h` added to every field."""
-    if h == 0.0:
-        return model
-    return Ising(model.edges, model.couplings, model.fields + h, model.beta, model.offset, labels=model.labels)

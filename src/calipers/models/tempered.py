@@ -52,3 +52,12 @@ def tempered(model: AbstractDiscreteModel, beta: float) -> AbstractDiscreteModel
 def condition(model: AbstractDiscreteModel, evidence: Mapping[int, int]) -> AbstractDiscreteModel:
     """`model` restricted to configurations that agree with `evidence`, {variable: state}; itself when there is none."""
     return model.factor_graph().condition(evidence) if evidence else model
+
+
+def in_field(model: AbstractDiscreteModel, h: float) -> AbstractDiscreteModel:
+    """A magnet with `h` added to every field. Raises `ValueError` for what is no magnet, unless `h` is 0."""
+    if h == 0.0:
+        return model
+    if not isinstance(model, Ising):
+        raise ValueError(f"a field needs a magnet; this is a {type(model).__name__}")
+    return Ising(model.edges, model.couplings, model.fields + h, model.beta, model.offset, labels=model.labels)

@@ -3,8 +3,10 @@
 Bounds are bands, estimates points or dashed lines, exact values solid lines; a method has one colour everywhere.
 """
 
+from calipers.plots.chains import autocorrelations, trace
 from calipers.plots.gap_log import gap_log
 from calipers.plots.magnetization import magnetization
+from calipers.plots.observable import observable
 from calipers.plots.self_consistency import self_consistency
 
-__all__ = ["gap_log", "magnetization", "self_consistency"]
+__all__ = ["autocorrelations", "gap_log", "magnetization", "observable", "self_consistency", "trace"]

@@ -62,8 +62,9 @@ class Chain:
     def __init__(
         self, model: AbstractDiscreteModel, kernel: AbstractKernel, *, sweeps: int, measure_every: int = 1,
         burn_in: int | None = None, key: Any = None, seed: int | None = None, chains: int | None = None,
-        observables: Mapping[str, Observable] | None = None, functions: Mapping[str, Function] | None = None, keep: bool = False, start: np.ndarray | None = None,
-        memory: float = 8e9, checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 60.0,
+        observables: Mapping[str, Observable] | None = None, functions: Mapping[str, Function] | None = None,
+        keep: bool = False, start: np.ndarray | None = None, memory: float = 8e9,
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 60.0,
     ) -> None:  # fmt: skip
         self.burn_in = sweeps // 5 if burn_in is None else burn_in
         if sweeps < 1 or measure_every < 1 or self.burn_in < 0:

@@ -7,6 +7,7 @@ import equinox as eqx
 import numpy as np
 
 from calipers.core.model import AbstractDiscreteModel
+from calipers.sampling.arviz_export import inference_data
 from calipers.sampling.diagnostics import LENGTHS, autocorrelation_time, effective_size, split_r_hat
 from calipers.sampling.estimates import Estimate, Function, estimates, jackknife, slowest
 from calipers.sampling.gibbs import ergodic
@@ -47,6 +48,14 @@ class ChainResult(eqx.Module):
         """
         series = [self.series[p] if isinstance(p, str) else np.asarray(p, np.float64) for p in parts]
         return jackknife(series, function, slowest(dict(enumerate(series))))
+
+    def to_arviz(self) -> Any:
+        """An `arviz.InferenceData`: series as a posterior over (chain, draw), kept states over (chain, draw, site).
+
+        **Raises:** `ImportError` naming the extra when arviz is not installed.
+        """
+        about = {"kernel": self.kernel, "burn_in": self.burn_in, "measure_every": self.measure_every}
+        return inference_data(self.series, self.states, about | {"reliable": int(self.reliable)})
 
     @property
     def measurements(self) -> int:

@@ -1,13 +1,13 @@
 """Observables of configurations beside energy and magnetization: for `run_chain(observables=…, functions=…)`.
 
     S(k) = |Σ_r s_r e^{ik·r}|² / n,  k = 2π (m_1/L_1, …)       structure factor
-    ξ = √(S(0)/S(k_1) − 1) / (2 sin(|k_1|/2)),  |k_1| = 2π/L   second-moment correlation length
+    ξ = √(S(0)/S(k_1) − 1) / (2 sin(|k_1|/2)),  |k_1| = 2π/L   second-moment correlation length, S(0) = Var M / n
     q = Σ_i s_i^a s_i^b / n                                     overlap of two replicas (Edwards & Anderson)
 
 An observable is a function of states (chains, n) to one number a chain; an overlap is one a pair of chains, which are
 independent replicas. **Fails** by refusing lattices that are not periodic or have more than one site a cell; below T_c
-without a field ξ measures domains, not fluctuations. **Source** Cooper, Freedman & Preston (1982); Edwards & Anderson
-(1975).
+without a field, where M turns over, ξ measures the whole lattice, not fluctuations. **Source** Cooper, Freedman &
+Preston (1982); Edwards & Anderson (1975).
 """
 
 import math
@@ -60,10 +60,11 @@ def correlation_length(model: AbstractDiscreteModel) -> Function:
         raise ValueError(f"the sides {shape} differ; a correlation length is given for equal ones")
     n, step = math.prod(shape), 2.0 * math.sin(math.pi / shape[0])
 
-    def xi(zero: np.ndarray, smallest: np.ndarray) -> np.ndarray:
+    def xi(first: np.ndarray, second: np.ndarray, smallest: np.ndarray) -> np.ndarray:
+        zero = (second - first * first) / n
         return np.sqrt(np.maximum(zero / smallest - 1.0, 0.0)) / step
 
-    return xi, (lambda series: series["magnetization"] ** 2 / n, "structure_factor")
+    return xi, ("magnetization", lambda series: series["magnetization"] ** 2, "structure_factor")
 
 
 def overlap(states: np.ndarray) -> np.ndarray:

@@ -5,11 +5,11 @@
 
 After each step the population is resampled (systematically), then moved at the new λ. The schedule is spaced evenly in
 thermodynamic length on a pilot run, and frozen: with fresh draws Ẑ is then unbiased, however badly the kernel mixes
-(docs/theorems.md, theorem S10). **Proves**
-nothing; `AnnealedImportance(population=…)` makes a lower side at δ of the same weights. **Cost** populations · N ·
-steps · sweeps of the kernel. **Fails** where few families survive and the kernel does not mix: then all populations may
-miss the same valleys, and the error bar is too small. **Source** Hukushima & Iba (2003); Machta (2010); Del Moral,
-*Feynman–Kac Formulae* (2004); Bérard, Del Moral & Doucet, *A lognormal central limit theorem* (2014).
+(docs/theorems.md, theorem S10). **Proves** nothing; `AnnealedImportance(population=…)` makes a lower side at δ of the
+same weights. **Cost** populations · N · steps · sweeps of the kernel. **Fails** where few families survive and the
+kernel does not mix: then all populations may miss the same valleys, and the error bar is too small. **Source**
+Hukushima & Iba (2003); Machta (2010); Del Moral, *Feynman–Kac Formulae* (2004); Bérard, Del Moral & Doucet, *A
+lognormal central limit theorem* (2014).
 """
 
 import math
