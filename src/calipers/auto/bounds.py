@@ -23,6 +23,7 @@ from calipers.bounds.structured_mean_field import StructuredMeanField
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Refusal
+from calipers.exact.exchangeable import Exchangeable
 from calipers.exact.feasible import has_zeros
 from calipers.exact.kernels import ULP
 from calipers.exact.transfer_matrix import recognition_error
@@ -32,7 +33,7 @@ from calipers.models.reduction import Reduced
 from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
-FIRST = (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
+FIRST = (Exchangeable(), MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
 VAST = (Pairs(), MeanField(starts=3))  # vectorised: for magnets of any size
 _DENSE = 6.0  # bonds a spin from which the log-determinant is worth its matrix
 _OPENING = {MiniBucket: 0.3, Tangent: 0.15}  # of the time left: small tables say little, and gain little each
@@ -40,7 +41,7 @@ _SEARCHED, _SEARCHED_MAGNET = 60.0, 40.0  # log2 of a largest table up to which 
 
 
 def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
-    """Quick bounds on both sides."""
+    """Quick bounds on both sides; log Z itself when the variables are much alike."""
     for method in FIRST:
         yield from stream(method, model, limits, key).answers
 

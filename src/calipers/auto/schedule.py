@@ -47,10 +47,13 @@ class Stream:
             self.book(clock() - begun, 0.0)
             yield answer
 
+    @property
+    def opens(self) -> bool:
+        """Whether it has not answered yet, or is in its opening."""
+        return not self._recent or self.spent < self.opening
+
     def rate(self, gap: float) -> float:
-        """Predicted nats per second of the next turn, with `gap` nats still open; infinite in the opening."""
-        if not self._recent or self.spent < self.opening:
-            return math.inf
+        """Predicted nats per second of the next turn, with `gap` nats still open."""
         seconds, gain = (sum(column) for column in zip(*self._recent, strict=True))
         return max(gain / max(seconds, 1e-6), _HOPE * gap / (_QUICK + self.spent))
 
@@ -59,7 +62,8 @@ def alternate(streams: Sequence[Stream], clock: Callable[[], float] = time.monot
     """Answers of all streams until every one has ended, each turn given to the most promising."""
     live, best = list(streams), Answer()
     while live:
-        stream = max(live, key=lambda s: s.rate(best.gap))  # the first of equals
+        first = next((s for s in live if s.opens), None)
+        stream = first or max(live, key=lambda s: (s.rate(best.gap), -s.spent))
         begun = clock()
         answer = next(stream.answers, None)
         seconds = clock() - begun

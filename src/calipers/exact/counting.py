@@ -37,7 +37,7 @@ from calipers.models.reduction import Reduced
 _LEARNED = 4_000_000  # literals of learned clauses
 _ROOM = 1 << 28  # words for components that wait
 _STEPS = 2000  # decisions between two looks at the clock
-_TURN = 0.5  # seconds of one counter before the other has its turn, to begin with
+_TURN, _SHARES = 1.0, (1.0, 0.5)  # seconds of a round to begin with; of it each: unguided, and guided
 _SOFT = 2_000  # values of tables beyond the least of each: more never came to an end
 
 
@@ -77,11 +77,11 @@ def _raced(model: FactorGraph, limits: Limits) -> tuple["Counter", float]:
     """The count, by whichever is done first: one counter that is guided by a tree decomposition, or one that is not."""
     formula = weighted_formula(model)
     seconds = min(2.0, 0.05 * max(limits.seconds_left(), 0.0))
-    counters = [Counter(formula, 0.15 * limits.memory, guidance) for guidance in (guidance_of(formula, seconds), None)]
+    counters = [Counter(formula, 0.15 * limits.memory, g) for g in (None, guidance_of(formula, seconds))]
     turn = _TURN
     while True:
-        for counter in counters:
-            count = counter.advance(min(turn, limits.seconds_left()))
+        for counter, share in zip(counters, _SHARES, strict=True):
+            count = counter.advance(min(turn * share, limits.seconds_left()))
             if count is not None:
                 return counter, count
             if limits.seconds_left() <= 0.0:
