@@ -39,7 +39,9 @@ def test_it_counts_what_enumeration_counts(seed):
     assert answer.lower.value <= truth + 1e-12 * abs(truth) if math.isfinite(truth) else answer.upper.value == -math.inf
     reduced = as_reduced(graph)
     if reduced.log_constant > -math.inf and reduced.model.n:  # without probing, the search itself does the work
-        assert Counter(weighted_formula(reduced.model), 1e9).count() + reduced.log_constant == pytest.approx(truth, abs=1e-10)
+        assert Counter(weighted_formula(reduced.model), 1e9).count() + reduced.log_constant == pytest.approx(
+            truth, abs=1e-10
+        )
 
 
 def test_weights_of_single_variables_count():

@@ -3,8 +3,8 @@
     Z = Σ_n Π_c (N_c choose n_c) · exp( Σ_c Σ_s n_cs u_c(s) + Σ_{c ≤ d} Σ_{s,t} pairs(n_cs, n_dt) θ_cd(s, t) )
 
 Two variables are *twins* when swapping them leaves every table alone: same states and single tables, the same tables
-towards everybody else, and a symmetric table between them, if any. Twinship is an equivalence; a class of N_c twins with
-k states is one variable with (N_c + k − 1 choose k − 1) count vectors, and the model a smaller factor graph over those,
+towards everybody else, and a symmetric table between them, if any. Twinship is an equivalence; a class of N_c twins
+with k states is one variable with (N_c + k − 1 choose k − 1) count vectors, and the model a smaller factor graph over those,
 eliminated exactly. **Proves** log Z, both sides. **Cost** linear in the tables; then an elimination. **Fails** by
 refusing tables over three variables, and models in which too few variables are alike.
 **Source** Niepert & Van den Broeck, *Tractability through exchangeability* (AAAI 2014); docs/theorems.md, Theorem 19.
@@ -29,7 +29,6 @@ from calipers.models.reduction import Reduced
 
 _STATES = 2_000  # count vectors of one class, at most
 _ALIKE = 3  # times fewer classes than variables, at least
-
 
 
 class Exchangeable(AbstractMethod):
@@ -157,5 +156,3 @@ def _times(counts: np.ndarray, table: np.ndarray) -> np.ndarray:
     hard = np.isneginf(table)
     value = counts @ np.where(hard, 0.0, table)
     return np.where((counts[:, hard] > 0).any(1), -np.inf, value)
-
-
