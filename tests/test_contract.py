@@ -19,6 +19,7 @@ METHODS = [
     cal.ClosedForm(),
     cal.Planar(),
     cal.ModelCounting(),
+    cal.Exchangeable(),
     cal.MeanField(starts=3),
     cal.Bethe(),
     cal.MiniBucket(ibound=1, sweeps=5),

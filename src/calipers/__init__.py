@@ -68,6 +68,7 @@ _HOMES = {
     "calipers.bounds.annealed": ("annealed_upper",),
     "calipers.bounds.integration": ("integrated_sides",),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
+    "calipers.bounds.pair_bounds": ("PairBounds", "pair_bounds"),
 }
 _WHERE = METHODS | {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = ("plots", "testing", "zoo")  # modules, not names in one

@@ -11,6 +11,7 @@ METHODS = {
     "Planar": "calipers.exact.planar",
     "TransferMatrix": "calipers.exact.transfer_matrix",
     "ModelCounting": "calipers.exact.counting",
+    "Exchangeable": "calipers.exact.exchangeable",
     "MeanField": "calipers.variational.mean_field",
     "StructuredMeanField": "calipers.bounds.structured_mean_field",
     "RegionBethe": "calipers.bounds.region_bethe",

@@ -91,10 +91,31 @@ def test_temperature_is_inverse_beta(run):
     assert both[0] == both[1]
 
 
+def test_marginals_that_are_not_exact_come_with_bounds(run):
+    call = (
+        "logz",
+        "square:3x4,J=pm1,h=0.2,open,seed=1,beta=1",
+        "--method",
+        "MeanField()",
+        "--marginals",
+        "--log",
+        "off",
+    )
+    doc = run(*call, "--json", "--time-limit", "30").json
+    truth = cal.moments(cal.from_spec("square:3x4,J=pm1,h=0.2,open,seed=1,beta=1"), cal.Elimination()).marginals
+    assert doc["grounds"]["marginals"] == "none"
+    assert doc["grounds"]["marginal_bounds"] == "exact"
+    for low, p, high in zip(doc["marginal_bounds"]["lower"], truth, doc["marginal_bounds"]["upper"], strict=True):
+        assert (np.array(low) <= p + 1e-12).all()
+        assert (p <= np.array(high) + 1e-12).all()
+    assert "bounds on marginals (exact)" in run(*call, "--time-limit", "30").out
+
+
 def test_marginals_carry_their_own_grounds(run, uai):
     doc = run("logz", uai(GOOD), "--marginals", "--json", "--log", "off").json
     np.testing.assert_allclose(doc["marginals"], [[0.3, 0.7], [0.4, 0.6]], atol=1e-12)
     assert doc["grounds"]["marginals"] == "exact"
+    assert "marginal_bounds" not in doc
 
 
 def test_a_certificate_that_verifies(run, uai, tmp_path):

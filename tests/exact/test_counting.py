@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import calipers as cal
 from calipers.core.iterate import log_z
 from calipers.core.method import Refusal
-from calipers.exact.counting import Counter
+from calipers.exact.counting import Counter, guidance_of
 from calipers.exact.enumeration import enumerate_all
+from calipers.exact.weighted_formula import weighted_formula
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.reduction import as_reduced
 
@@ -38,7 +39,9 @@ def test_it_counts_what_enumeration_counts(seed):
     assert answer.lower.value <= truth + 1e-12 * abs(truth) if math.isfinite(truth) else answer.upper.value == -math.inf
     reduced = as_reduced(graph)
     if reduced.log_constant > -math.inf and reduced.model.n:  # without probing, the search itself does the work
-        assert Counter(reduced.model, 1e9).count() + reduced.log_constant == pytest.approx(truth, abs=1e-10)
+        assert Counter(weighted_formula(reduced.model), 1e9).count() + reduced.log_constant == pytest.approx(
+            truth, abs=1e-10
+        )
 
 
 def test_weights_of_single_variables_count():
@@ -48,7 +51,7 @@ def test_weights_of_single_variables_count():
     single = FactorGraph(
         graph.sizes, (*graph.scopes, (0,), (3,)), (*graph.tables, rng.normal(size=2), rng.normal(size=2))
     )
-    counter = Counter(single, 1e9)
+    counter = Counter(weighted_formula(single), 1e9)
     assert counter.count() == pytest.approx(enumerate_all(single)[0], abs=1e-12)
     assert counter.decisions > 0
 
@@ -65,7 +68,7 @@ def test_a_wide_grid_of_exclusions_agrees_with_elimination():
     ]
     graph = FactorGraph.from_tables((2,) * 25, [(e, exclude) for e in edges])
     assert log_z(graph, cal.ModelCounting()).value == pytest.approx(math.log(55447), abs=1e-10)  # OEIS A006506
-    small = Counter(as_reduced(graph).model, 4000.0)
+    small = Counter(weighted_formula(as_reduced(graph).model), 4000.0)
     assert small.count() == pytest.approx(math.log(55447), abs=1e-10)
     assert small.cached < 20  # it forgot, and counted again
 
@@ -89,7 +92,7 @@ def test_soft_tables_count_by_their_weights(seed):
     truth = enumerate_all(graph)[0]
     reduced = as_reduced(graph)
     if reduced.log_constant > -math.inf and reduced.model.n:
-        counter = Counter(reduced.model, 1e7)
+        counter = Counter(weighted_formula(reduced.model), 1e7)
         value = counter.count() + reduced.log_constant
         assert value == pytest.approx(truth, abs=1e-10)
         assert not math.isfinite(truth) or abs(value - truth) <= counter.error + reduced.error + 1e-12 * abs(truth)
@@ -110,5 +113,8 @@ def test_learned_clauses_and_forgetting_leave_the_count_alone():
         truth = enumerate_all(graph)[0]
         reduced = as_reduced(graph)
         if reduced.log_constant > -math.inf and reduced.model.n:
+            formula = weighted_formula(reduced.model)
             for memory in (1e7, 3000.0):
-                assert Counter(reduced.model, memory).count() + reduced.log_constant == pytest.approx(truth, abs=1e-10)
+                for guidance in (None, guidance_of(formula, 0.1)):
+                    count = Counter(formula, memory, guidance).count()
+                    assert count + reduced.log_constant == pytest.approx(truth, abs=1e-10)

@@ -5,6 +5,7 @@ method that refuses the model drops out when its turn comes.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from calipers.bounds.structured_mean_field import StructuredMeanField
 from calipers.bounds.tangent import Tangent
 from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Refusal
+from calipers.exact.exchangeable import Exchangeable
 from calipers.exact.feasible import has_zeros
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising, on_grid
@@ -30,14 +32,15 @@ from calipers.models.reduction import Reduced
 from calipers.variational.bethe import Bethe
 from calipers.variational.mean_field import MeanField
 
-FIRST = (MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
+FIRST = (Exchangeable(), MiniBucket(ibound=4, sweeps=3, orders=1), Tangent(width=4, starts=1, sweeps=5))
 VAST = (Pairs(), MeanField(starts=3))  # vectorised: for magnets of any size
 _DENSE = 6.0  # bonds a spin from which the log-determinant is worth its matrix
+_OPENING = {MiniBucket: 0.3, Tangent: 0.15}  # of the time left: small tables say little, and gain little each
 _SEARCHED, _SEARCHED_MAGNET = 60.0, 40.0  # log2 of a largest table up to which searches are tried
 
 
 def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
-    """Quick bounds on both sides."""
+    """Quick bounds on both sides; log Z itself when the variables are much alike."""
     for method in FIRST:
         yield from stream(method, model, limits, key).answers
 
@@ -45,12 +48,13 @@ def first_bracket(model: Any, limits: Limits, key: Any) -> Iterator[Answer]:
 def deterministic(model: Any, reduced: Reduced, log2_size: float, limits: Limits, key: Any) -> list[Stream]:
     """Streams that bound at δ = 0; `log2_size` is the largest table of exact elimination."""
     of_magnets, hard = _of_magnets(model, reduced, limits, key), has_zeros(reduced.model)
-    methods: list[AbstractMethod] = [MiniBucket()]
+    methods: list[AbstractMethod] = [MiniBucket(sweeps=30)]
     if not of_magnets:
         methods.append(Tangent())
     if hard or log2_size <= (_SEARCHED_MAGNET if of_magnets else _SEARCHED):
         methods += [Search(), Clamping()]
-    streams = [*of_magnets, *(stream(method, reduced, limits, key) for method in methods)]
+    left = max(limits.seconds_left(), 0.0) if math.isfinite(limits.deadline) else 60.0
+    streams = [*of_magnets, *(stream(m, reduced, limits, key, _OPENING.get(type(m), 0.0) * left) for m in methods)]
     return [*streams, Stream("Bethe()", _estimates(reduced, limits))]
 
 
@@ -81,7 +85,7 @@ def statistical(reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:
     return [stream(method, reduced, shared, key) for method in methods]
 
 
-def stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Stream:
+def stream(method: AbstractMethod, model: Any, limits: Limits, key: Any, opening: float = 0.0) -> Stream:
     """A method's answers, less its plan: the plan that is shown is Auto's. It is laid out at the first turn."""
 
     def answers() -> Iterator[Answer]:
@@ -91,7 +95,7 @@ def stream(method: AbstractMethod, model: Any, limits: Limits, key: Any) -> Stre
         except (Refusal, MemoryError) as reason:
             yield Answer(stats={type(method).__name__: str(reason) or "memory ran out"})
 
-    return Stream(repr(method), answers())
+    return Stream(repr(method), answers(), opening)
 
 
 def planless(answers: Iterator[Answer]) -> Iterator[Answer]:

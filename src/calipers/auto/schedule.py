@@ -1,6 +1,7 @@
 """Who goes next: several streams of answers about one log Z, and time that should go where the bracket closes.
 
-Each stream is run until it has answered once, in the order given. From then on the next turn goes to the stream with
+Each stream is run until it has answered once and has had its *opening*, a time that it needs to get going (to grow its
+tables to a size that tells, say), in the order given. From then on the next turn goes to the stream with
 the largest predicted gain per second. That is what the bracket gained by it over its last seconds (a window that grows
 with its own running time, since wider regions take longer to pay), but never less than hope says: running it for as
 long again as it has run may close a twentieth of the gap. So a steep stream keeps the time while it is steep, and
@@ -21,10 +22,10 @@ _QUICK = 0.5  # seconds, below which running times count as this
 
 
 class Stream:
-    """A named sequence of answers with its account: seconds spent, and nats gained of late."""
+    """A named sequence of answers with its account: seconds spent, and nats gained of late; `opening` in seconds."""
 
-    def __init__(self, name: str, answers: Iterator[Answer]):
-        self.name, self.answers = name, answers
+    def __init__(self, name: str, answers: Iterator[Answer], opening: float = 0.0):
+        self.name, self.answers, self.opening = name, answers, opening
         self.spent = 0.0
         self._recent: deque[tuple[float, float]] = deque()
 
@@ -46,10 +47,13 @@ class Stream:
             self.book(clock() - begun, 0.0)
             yield answer
 
+    @property
+    def opens(self) -> bool:
+        """Whether it has not answered yet, or is in its opening."""
+        return not self._recent or self.spent < self.opening
+
     def rate(self, gap: float) -> float:
-        """Predicted nats per second of the next turn, with `gap` nats still open; infinite before the first."""
-        if not self._recent:
-            return math.inf
+        """Predicted nats per second of the next turn, with `gap` nats still open."""
         seconds, gain = (sum(column) for column in zip(*self._recent, strict=True))
         return max(gain / max(seconds, 1e-6), _HOPE * gap / (_QUICK + self.spent))
 
@@ -58,7 +62,8 @@ def alternate(streams: Sequence[Stream], clock: Callable[[], float] = time.monot
     """Answers of all streams until every one has ended, each turn given to the most promising."""
     live, best = list(streams), Answer()
     while live:
-        stream = max(live, key=lambda s: (s.rate(best.gap), -s.spent))
+        first = next((s for s in live if s.opens), None)
+        stream = first or max(live, key=lambda s: (s.rate(best.gap), -s.spent))
         begun = clock()
         answer = next(stream.answers, None)
         seconds = clock() - begun

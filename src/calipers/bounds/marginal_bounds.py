@@ -13,7 +13,7 @@ never; a bound may be [0, 1].
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,22 +182,24 @@ def _by_states(reduced: Reduced, sides: _Sides, upper: AbstractMethod, lower: Ab
         if left <= 0.0:
             return
         seconds = left / (len(wide) - done) / reduced.model.sizes[i]
-        brackets = [_bracket(reduced, i, s, upper, lower, seconds) for s in range(reduced.model.sizes[i])]
-        sides.narrow(i, *_ratios(np.array([b[0] for b in brackets]), np.array([b[1] for b in brackets])))
+        brackets = [clamped(reduced, {i: s}, upper, lower, seconds) for s in range(reduced.model.sizes[i])]
+        sides.narrow(i, *ratios(np.array([b[0] for b in brackets]), np.array([b[1] for b in brackets])))
 
 
-def _bracket(
-    reduced: Reduced, i: int, state: int, upper: AbstractMethod, lower: AbstractMethod, seconds: float
+def clamped(
+    reduced: Reduced, held: Mapping[int, int], upper: AbstractMethod, lower: AbstractMethod, seconds: float
 ) -> tuple[float, float]:
-    """log Z with variable i of the reduced model in one state."""
-    states, v = list(reduced.states), int(reduced.variables[i])
-    states[v] = reduced.states[v][state : state + 1]
+    """A bracket of log Z with some variables of the reduced model each `held` in one state."""
+    states = list(reduced.states)
+    for i, state in held.items():
+        v = int(reduced.variables[i])
+        states[v] = reduced.states[v][state : state + 1]
     small = restrict(reduced.original, states)
     answers = [log_z(small, method, time_limit=0.5 * seconds) for method in (upper, lower)]  # type: ignore[arg-type]
     return max(a.lower.value for a in answers), min(a.upper.value for a in answers)
 
 
-def _ratios(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ratios(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bounds on e^{z_s} / Σ e^{z_t} where low ≤ z ≤ high."""
     return np.array([_ratio(low, high, s) for s in range(len(low))]), np.array(
         [_ratio(high, low, s) for s in range(len(low))]

@@ -75,11 +75,14 @@ def document(
     }
 
 
-def add_marginals(doc: dict[str, Any], answer: Any) -> None:
-    """Adds p(x_i = state) and what it rests on."""
+def add_marginals(doc: dict[str, Any], answer: Any, bounds: Any = None) -> None:
+    """Adds p(x_i = state) and what it rests on, and bounds on it where they were computed."""
     belief = None if answer is None else answer.belief
     doc["marginals"] = None if belief is None else plain(belief.marginals)
     doc["grounds"] = {**doc["grounds"], "marginals": "none" if belief is None else str(belief.grounds)}
+    if bounds is not None:
+        doc["marginal_bounds"] = {"lower": plain(bounds.lower), "upper": plain(bounds.upper)}
+        doc["grounds"]["marginal_bounds"] = "exact" if bounds.exact else "computed"
 
 
 def plain(value: Any) -> Any:
@@ -127,6 +130,10 @@ def print_text(doc: dict[str, Any]) -> None:
         if i == 0:
             print(f"marginals ({doc['grounds']['marginals']})")
         print(f"  {i:>6}  " + " ".join(f"{x:.6f}" for x in p))
+    for i, sides in enumerate(zip(*doc.get("marginal_bounds", {}).values(), strict=True)):
+        if i == 0:
+            print(f"bounds on marginals ({doc['grounds']['marginal_bounds']})")
+        print(f"  {i:>6}  " + " ".join(f"[{low:.6f}, {high:.6f}]" for low, high in zip(*sides, strict=True)))
     sys.stdout.flush()
 
 

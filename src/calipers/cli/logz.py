@@ -28,6 +28,10 @@ Exit codes: 0 exact, or the gap is met; 3 a limit came first, the bracket holds 
 asked; 130 interrupted, the bracket so far is printed; 2 usage; 5 bad input file; 1 internal error."""
 
 
+_SEARCHED = 0.7  # of the time limit, for log Z, when marginals are to be bounded too
+_MANY = 20_000  # variables beyond which they are not
+
+
 class Job(NamedTuple):
     """What was asked for, checked."""
 
@@ -103,19 +107,20 @@ def logz(
 
 def _run(job: Job, interrupts: Interrupts) -> int:
     """Loads, searches, prints, writes what else was asked for."""
-    model, found = None, None
+    model, found, bounds = None, None, None
     about: dict[str, Any] = {"source": job.source, "variables": None, "factors": None, "sha256": None}
     with interrupts.stops():
         model = load_model(job.source, job.evidence, job.beta, interrupts)
         about = out.describe_model(job.source, model)
         found = _search(job, model, interrupts)
+        bounds = _marginal_bounds(job, model, found)
     if found is None:
         reason = "interrupted before there was a bound"
         found = Found(None, "interrupted", {"lower": reason, "upper": reason})
     settings: dict[str, Any] = {"started": job.started, "seed": job.seed}
     doc = out.document(about, found.answer, stopped=found.stopped, reasons=found.reasons, **settings)
     if job.marginals:
-        out.add_marginals(doc, found.answer)
+        out.add_marginals(doc, found.answer, bounds)
     (out.print_json if job.json else out.print_text)(doc)
     _explain(doc, found, job)
     written = [_write_certificate(job, found, model), _write_answers(job, doc)]
@@ -130,8 +135,9 @@ def _search(job: Job, model: Any, interrupts: Interrupts) -> Found:
 
     start = None if job.resume is None else resume(job.resume, model)
     options: dict[str, Any] = {"seed": job.seed, "interrupts": interrupts, "start": start}
+    seconds = job.time_limit * (_SEARCHED if job.marginals else 1.0)
     limits = make_limits(
-        deadline=job.started + job.time_limit, gap=job.gap, delta=job.delta, memory=job.memory, beliefs=job.marginals
+        deadline=job.started + seconds, gap=job.gap, delta=job.delta, memory=job.memory, beliefs=job.marginals
     )
     try:
         with GapLog(job.log, job.started, job.time_limit, int(model.n)) as watch:
@@ -140,6 +146,21 @@ def _search(job: Job, model: Any, interrupts: Interrupts) -> Found:
         if job.resume is None:
             raise
         raise InputError(job.resume, None, f"a claim is contradicted by what was found now: {error}") from None
+
+
+def _marginal_bounds(job: Job, model: Any, found: Found) -> Any:
+    """Bounds on all marginals in the time that is left, where log Z did not turn out exact; None if unasked."""
+    left = job.started + job.time_limit - time.monotonic()
+    answer = found.answer
+    known = answer is not None and answer.belief is not None and str(answer.belief.grounds) == "exact"
+    if not job.marginals or known or found.stopped in ("interrupted", "refused") or left <= 0.0 or model.n > _MANY:
+        return None
+    if answer is not None and answer.upper.value == float("-inf"):
+        return None
+    from calipers.bounds.marginal_bounds import marginal_bounds
+    from calipers.cli.machine import usable_memory
+
+    return marginal_bounds(model, time_limit=left, memory=usable_memory() if job.memory is None else job.memory * 1e9)
 
 
 def _explain(doc: dict[str, Any], found: Found, job: Job) -> None:

@@ -3,10 +3,11 @@
     W(F) = Σ over both values of a variable of w(literal) · Π over components of what propagation leaves of W(component)
 
 Each table's zeros become clauses, its other entries weights of literals (weighted_formula.py). Contradictions teach
-clauses; a component that was counted before is looked up, by its variables and its clauses, whole; variables in the
-middle of a tree decomposition come first. **Proves** log Z, both sides, with a stated rounding. **Cost** exponential in
-the worst case, but structure that no elimination order sees (unit propagation, components that fall apart) is used.
-**Fails** by refusing models without zeros, and by running out of time or room.
+clauses; a component that was counted before is looked up, by its variables and its clauses, whole; a counter that
+assumes the middle of a tree decomposition first races one that does not. **Proves** log Z, both sides, with a stated
+rounding. **Cost** exponential in the worst case, but structure that no elimination order sees (unit propagation,
+components that fall apart) is used. **Fails** by refusing models without zeros or with very many soft entries, and by
+running out of time or room.
 **Source** Sang et al., *Combining component caching and clause learning* (2004); Thurley, *sharpSAT* (2006).
 """
 
@@ -37,7 +38,8 @@ from calipers.models.reduction import Reduced
 _LEARNED = 4_000_000  # literals of learned clauses
 _ROOM = 1 << 28  # words for components that wait
 _STEPS = 2000  # decisions between two looks at the clock
-_CLAUSES = 2_000_000  # beyond which the formula is not written
+_TURN, _SHARES = 1.0, (1.0, 0.5)  # seconds of a round to begin with; of it each: unguided, and guided
+_SOFT = 2_000  # values of tables beyond the least of each: more never came to an end
 
 
 class ModelCounting(AbstractMethod):
@@ -53,9 +55,9 @@ class ModelCounting(AbstractMethod):
         reduced = sharpened(model, limits, backbone=True)
         if reduced.model.n and not has_zeros(reduced.model):
             raise Refusal("model counting thrives on zeros; none of the tables has one")
-        entries = sum(t.size * t.ndim for t in reduced.model.tables)
-        if entries > _CLAUSES:
-            raise Refusal(f"the tables have {entries} entries times variables; model counting takes {_CLAUSES}")
+        values = sum(len(np.unique(t[np.isfinite(t)])) - 1 for t in reduced.model.tables if t.ndim > 1)
+        if values > _SOFT:
+            raise Refusal(f"the tables have {values} values to tell apart; model counting takes up to {_SOFT}")
         text = f"Count the models of {len(reduced.model.scopes)} tables, as a weighted formula."
         return Plan(text, reduced, limits=limits)
 
@@ -64,8 +66,8 @@ class ModelCounting(AbstractMethod):
         reduced: Reduced = plan.structure
         value, error, stats = -math.inf, 0.0, {}
         if reduced.log_constant > -math.inf:
-            counter = Counter(reduced.model, 0.3 * plan.limits.memory, plan.limits.deadline)
-            value = counter.count() + reduced.log_constant
+            counter, count = _raced(reduced.model, plan.limits)
+            value = count + reduced.log_constant
             stats = {"decisions": counter.decisions, "cached": counter.cached}
             if value > -math.inf:
                 error = counter.error + reduced.error + ULP * abs(value)
@@ -73,12 +75,32 @@ class ModelCounting(AbstractMethod):
         yield Answer(*sides, value=value, result=Result.EXACT, stats=stats, plan=plan)
 
 
-class Counter:
-    """The count of a model's formula; `decisions` and `cached` tell what it took, `error` bounds the rounding."""
+def _raced(model: FactorGraph, limits: Limits) -> tuple["Counter", float]:
+    """The count, by whichever is done first: one counter that is guided by a tree decomposition, or one that is not."""
+    formula = weighted_formula(model)
+    seconds = min(2.0, 0.05 * max(limits.seconds_left(), 0.0))
+    counters = [Counter(formula, 0.15 * limits.memory, g) for g in (None, guidance_of(formula, seconds))]
+    turn = _TURN
+    while True:
+        for counter, share in zip(counters, _SHARES, strict=True):
+            count = counter.advance(min(turn * share, limits.seconds_left()))
+            if count is not None:
+                return counter, count
+            if limits.seconds_left() <= 0.0:
+                decisions = sum(c.decisions for c in counters)
+                raise Refusal(f"the count did not end in time, after {decisions} decisions")
+        turn *= 1.5
 
-    def __init__(self, model: FactorGraph, memory: float, deadline: float = math.inf):
-        self.deadline = deadline
-        self.formula = found = weighted_formula(model)
+
+class Counter:
+    """The count of a formula; `decisions` and `cached` tell what it took, `error` bounds the rounding.
+
+    **Arguments:** `formula`; `memory` in bytes; `guidance`, scores of the variables, those that follow from others far
+    below; None for no other guidance than that.
+    """
+
+    def __init__(self, formula: WeightedFormula, memory: float, guidance: np.ndarray | None = None):
+        self.formula = found = formula
         n = len(found.weights)
         several = [clause for clause in found.clauses if len(clause) > 1]
         self._single = [clause[0] for clause in found.clauses if len(clause) == 1]
@@ -87,8 +109,10 @@ class Counter:
             free = np.logaddexp(found.weights[:, 0], found.weights[:, 1])
         self._clauses, self._parts = clauses_of(several, n, _LEARNED), parts_of(several, n)
         self._cache = cache_of(memory)
+        scores = np.where(found.chosen, 0.0 if guidance is None else guidance, -1e30)
         long = len(self._parts.start) - 1
-        self._stack = kernels.stack_of(found.weights.ravel(), free, _guide(found, deadline), long, _ROOM)
+        self._stack = kernels.stack_of(found.weights.ravel(), free, scores, long, _ROOM)
+        self._begun = False
         self.n = n
 
     @property
@@ -108,32 +132,43 @@ class Counter:
         return 4.0 * ULP * (self.n + 2.0) * (largest + 4.0) + self.formula.error
 
     def count(self) -> float:
-        """log of the weighted count of all models.
+        """log of the weighted count of all models, however long it takes."""
+        while (count := self.advance(1.0)) is None:
+            pass
+        return count
 
-        **Raises:** `Refusal` when time or room runs out.
+    def advance(self, seconds: float) -> float | None:
+        """Goes on for some time: the log count, if that was the end.
+
+        **Raises:** `Refusal` when room runs out.
         """
-        d, stack = self._clauses, self._stack
+        work = (self._clauses, self._parts, self._cache, self._stack)
+        until, outcome = time.monotonic() + seconds, kernels.WORKING
+        if not self._begun:
+            self._begun = True
+            if not self._propagated():
+                return -math.inf
+            outcome = kernels.WORKING if kernels.split(*work) else kernels.FULL
+        while outcome == kernels.WORKING:
+            outcome = kernels.run(*work, _STEPS)
+            if outcome == kernels.WORKING and time.monotonic() > until:
+                return None
+        if outcome == kernels.FULL:
+            raise Refusal(f"components outgrew the room for them after {self.decisions} decisions")
+        return float(self._stack.sums[0, 0]) + self.formula.constant
+
+    def _propagated(self) -> bool:
+        """Assigns what single literals say, and all that follows; whether that is possible."""
+        d = self._clauses
         for literal in self._single if self.possible else ():
             if d.value[literal] < 0:
                 assign(d, literal, -1, 0)
             self.possible = self.possible and d.value[literal] == 1
-        if not self.possible or propagate(d, 0) >= 0:
-            return -math.inf
-        work = (d, self._parts, self._cache, stack)
-        outcome = kernels.WORKING if kernels.split(*work) else kernels.FULL
-        while outcome == kernels.WORKING:
-            if time.monotonic() > self.deadline:
-                raise Refusal(f"the count did not end in time, after {self.decisions} decisions")
-            outcome = kernels.run(*work, _STEPS)
-        if outcome == kernels.FULL:
-            raise Refusal(f"components outgrew the room for them after {self.decisions} decisions")
-        return float(stack.sums[0, 0]) + self.formula.constant
+        return self.possible and propagate(d, 0) < 0
 
 
-def _guide(formula: WeightedFormula, deadline: float) -> np.ndarray:
-    """What to branch on first; variables that follow from others come last."""
+def guidance_of(formula: WeightedFormula, seconds: float) -> np.ndarray:
+    """Scores by a tree decomposition that takes so long to find."""
     n = len(formula.weights)
     scopes = [tuple(sorted({x >> 1 for x in clause})) for clause in formula.clauses]
-    seconds = min(2.0, 0.05 * max(deadline - time.monotonic(), 0.0))
-    order = best_order([2] * n, scopes, seconds=seconds).order
-    return np.where(formula.chosen, guide(adjacency(n, scopes), order), -1e30)
+    return guide(adjacency(n, scopes), best_order([2] * n, scopes, seconds=seconds).order)

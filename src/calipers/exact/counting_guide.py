@@ -49,7 +49,7 @@ def _bags(graph: Graph, order: np.ndarray) -> tuple[list[np.ndarray], np.ndarray
 
 
 def _centroid(parent: np.ndarray) -> int:
-    """The node whose removal leaves the smallest largest part; every parent stands after its children, the root last."""
+    """The node whose removal leaves the smallest largest part; parents stand after children, the root last."""
     n = len(parent)
     size, largest = np.ones(n, np.int64), np.zeros(n, np.int64)
     for at in range(n - 1):

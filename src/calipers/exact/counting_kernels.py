@@ -96,7 +96,7 @@ def split(d, p, cache, s):
 
 @njit(cache=True, nogil=True)
 def _choose(d, p, s, at):
-    """The literal to assume first in the component at `at`: of the variable that occurs most, argues most, separates."""
+    """The literal to assume first in the component at `at`: of the variable that occurs, argues, separates most."""
     first, last = at + 2, at + 2 + s.data[at]
     for q in range(first, last):
         v = s.data[q]

@@ -14,7 +14,7 @@ ENTRIES, WORDS = range(2)  # places of `Cache.state`
 
 
 class Parts(NamedTuple):
-    """The formula as components see it: long clauses, where each variable occurs in them, and who shares a short one."""
+    """The formula as components see it: long clauses, where variables occur in them, and who shares a short one."""
 
     start: np.ndarray
     literals: np.ndarray
