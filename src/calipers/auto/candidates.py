@@ -8,6 +8,7 @@
 Proves nothing. Costs seconds for d ≤ 100 where a log weight costs microseconds.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,12 +17,12 @@ import numpy as np
 from calipers.variational.approximation import AbstractApproximation, Elliptical, Mixture
 from calipers.variational.assessment import Assessment, assess
 from calipers.variational.conditional import Conditional, Headed, standard, straight
-from calipers.variational.fitting import Fit, fit_conditional, fit_gaussian
+from calipers.variational.fitting import fit_conditional, fit_gaussian
 from calipers.variational.modes import Mode, find_modes, starting_points, unseen
 from calipers.variational.population import adapt, adapt_weights
 from calipers.variational.target import Target
 
-_LOOK = 8192  # fresh draws to compare trial densities by
+_LOOK, _GLANCE = 8192, 1024  # fresh draws to compare trial densities, and parts of them, by
 _STARTS, _MOST_STARTS = 16, 256
 _SURE = 0.08  # chance of a new mode with which no more starts are made
 _FULL = 200  # dimensions up to which covariances are full, and means and scales bend
@@ -39,6 +40,14 @@ class Candidate(NamedTuple):
     name: str
     found: Assessment
     plain: Assessment
+
+
+class Part(NamedTuple):
+    """A Gaussian, its fresh ELBO, and E_q[log p̃]."""
+
+    q: Elliptical
+    elbo: float
+    typical: float
 
 
 class Modes(NamedTuple):
@@ -59,26 +68,37 @@ def look_for_modes(target: Target, random: np.random.Generator) -> Modes:
         starts *= 4
 
 
-def gaussians(target: Target, modes: list[Mode], random: np.random.Generator) -> list[Fit]:
+def gaussians(target: Target, modes: list[Mode], random: np.random.Generator) -> list[Part]:
     """A fit from every mode and from the origin; those of one hump are one, those without weight are left out."""
     d = target.dimension
     rank: str | int = "full" if d <= _FULL else _RANK
     starts = [Elliptical(np.zeros(d), np.ones(d)), *(mode.laplace for mode in modes)]
-    fits = [fit_gaussian(target, start, random, rank) for start in starts]
-    fits = sorted((f for f in fits if np.isfinite(f.objective)), key=lambda f: -f.objective)
-    kept: list[Fit] = []
-    for found in fits:
-        if found.objective < fits[0].objective - _NEGLIGIBLE:
+    parts = [_part(target, fit_gaussian(target, start, random, rank).q, random) for start in starts]
+    parts = sorted((p for p in parts if np.isfinite(p.elbo)), key=lambda p: -p.elbo)
+    kept: list[Part] = []
+    for part in parts:
+        if part.elbo < parts[0].elbo - _NEGLIGIBLE:
             break
-        if not any(_same(found.q, other.q) for other in kept):
-            kept.append(found)
+        if all(_apart(target, part, other) for other in kept):
+            kept.append(part)
     return kept
 
 
-def _same(a: Elliptical, b: Elliptical) -> bool:
-    step = a.mean - b.mean
-    z = [step * q.inverse if q.factor.ndim == 1 else q.inverse @ step for q in (a, b)]
-    return min(float(np.sqrt(np.mean(v * v))) for v in z) < _APART
+def _part(target: Target, q: Elliptical, random: np.random.Generator) -> Part:
+    """With the fresh ELBO: the training objective may be fooled by its draws."""
+    u, logs = q.draw(random, _GLANCE)
+    values = target.values(u)
+    return Part(q, float((values - logs).mean()), float(values.mean()))
+
+
+def _apart(target: Target, a: Part, b: Part) -> bool:
+    """Whether two fits are of two humps: their means are apart, and log p̃ dips on the way."""
+    step = a.q.mean - b.q.mean
+    z = [step * q.inverse if q.factor.ndim == 1 else q.inverse @ step for q in (a.q, b.q)]
+    if min(float(np.sqrt(np.mean(v * v))) for v in z) < _APART:
+        return False
+    logs = target.values(b.q.mean + np.linspace(0.0, 1.0, 17)[:, None] * step)
+    return bool(logs.min() < max(min(logs[0], logs[-1]) - 1.0, min(a.typical, b.typical) - 3.0))
 
 
 def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -> Iterator[Candidate]:
@@ -86,7 +106,7 @@ def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -
     fits = gaussians(target, modes, random)
     if not fits:
         return
-    weights = np.exp([f.objective - fits[0].objective for f in fits])
+    weights = _weights(fits)
     plain = assess(target, _joined([f.q for f in fits], weights), random, _LOOK)
     if plain.share > _EXACT and plain.k_hat < 0.5:
         yield Candidate("Gaussian", plain, plain)
@@ -95,19 +115,23 @@ def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -
     if len(fits) == 1 and target.dimension <= _FULL:
         bent = fit_conditional(target, fits[0].q, random).q
         other = assess(target, bent, random, _LOOK)
+        start = bent if other.elbo > plain.elbo - 0.01 else straight(fits[0].q)
         plain = max(plain, other, key=lambda a: a.elbo)
         yield Candidate("conditional Gaussian", assess(target, _defended([bent], np.ones(1)), random, _LOOK), plain)
-        start = bent if plain is other else straight(fits[0].q)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
         yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
-    elif len(fits) > 1:
-        mixture = adapt_weights(target, _defended([f.q for f in fits], weights), random, _LOOK)
+    if len(fits) > 1:
+        mixture = adapt_weights(target, _defended([f.q for f in fits], _weights(fits)), random, _LOOK)
         yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain)
     if target.dimension <= _TEMPERED:
-        yield from _tempered(target, fits, random, plain)
+        yield from _tempered(target, random, plain)
 
 
-def _tempered(target: Target, fits: list[Fit], random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
+def _weights(parts: list[Part]) -> np.ndarray:
+    return np.array([math.exp(part.elbo - parts[0].elbo) for part in parts])
+
+
+def _tempered(target: Target, random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
     """Population Monte Carlo over everything, from as wide as the starting points are."""
     d = target.dimension
     points = starting_points(target.model, random, 512)
