@@ -11,6 +11,7 @@ METHODS = {
     "Planar": "calipers.exact.planar",
     "TransferMatrix": "calipers.exact.transfer_matrix",
     "ModelCounting": "calipers.exact.counting",
+    "Conjugate": "calipers.exact.conjugate",
     "MeanField": "calipers.variational.mean_field",
     "StructuredMeanField": "calipers.bounds.structured_mean_field",
     "RegionBethe": "calipers.bounds.region_bethe",
@@ -24,4 +25,7 @@ METHODS = {
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
     "Bethe": "calipers.variational.bethe",
+    "GaussianVI": "calipers.variational.gaussian",
+    "PopulationMonteCarlo": "calipers.variational.population_method",
+    "Flow": "calipers.variational.flow",
 }

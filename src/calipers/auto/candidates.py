@@ -3,6 +3,7 @@
     Gaussian      at every mode that counts, joined into a mixture if there are several
     conditional   the same, bending with the coordinates that govern the others
     population    its first coordinates adapted to its own importance weights, towards the least KL(p ‖ q)
+    flow          an autoregressive flow on top of the conditional Gaussian (with the extra `flows`)
     tempered      population Monte Carlo over all coordinates, from a wide start
 
 Proves nothing. Costs seconds for d ≤ 100 where a log weight costs microseconds.
@@ -10,15 +11,18 @@ Proves nothing. Costs seconds for d ≤ 100 where a log weight costs microsecond
 
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 
+from calipers.core.method import Limits
 from calipers.variational.approximation import AbstractApproximation, Elliptical, Mixture
 from calipers.variational.assessment import Assessment, assess
 from calipers.variational.conditional import Conditional, Headed, standard, straight
 from calipers.variational.fitting import fit_conditional, fit_gaussian
-from calipers.variational.modes import Mode, find_modes, starting_points, unseen
+from calipers.variational.flow import Flow
+from calipers.variational.modes import Mode, find_modes, unseen, wide_start
 from calipers.variational.population import adapt, adapt_weights
 from calipers.variational.target import Target
 
@@ -30,6 +34,7 @@ _RANK = 10  # beyond
 _HEAD = 6  # coordinates whose law is adapted
 _APART = 1.5  # deviations, root mean square over coordinates, between the means of two fits of one mode
 _NEGLIGIBLE = 15.0  # nats
+_FLOWING = 100  # dimensions up to which a flow is tried, where flowjax is installed
 _EXACT = 0.98  # of the draws, from which the weights hardly vary and need no wider tails
 _TEMPERED = 40  # dimensions up to which everything is adapted
 
@@ -101,7 +106,9 @@ def _apart(target: Target, a: Part, b: Part) -> bool:
     return bool(logs.min() < max(min(logs[0], logs[-1]) - 1.0, min(a.typical, b.typical) - 3.0))
 
 
-def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -> Iterator[Candidate]:
+def candidates(
+    target: Target, modes: list[Mode], random: np.random.Generator, limits: Limits = Limits()
+) -> Iterator[Candidate]:
     """Better and better trial densities; whoever reads them stops when one will do."""
     fits = gaussians(target, modes, random)
     if not fits:
@@ -120,6 +127,10 @@ def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -
         yield Candidate("conditional Gaussian", assess(target, _defended([bent], np.ones(1)), random, _LOOK), plain)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
         yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
+        if find_spec("flowjax") is not None and target.dimension <= _FLOWING:
+            flow, _ = Flow().fitted(target, start, random, limits)
+            found = assess(target, flow, random, _LOOK)
+            yield Candidate("normalizing flow", found, max(plain, found, key=lambda a: a.elbo))
     if len(fits) > 1:
         mixture = adapt_weights(target, _defended([f.q for f in fits], _weights(fits)), random, _LOOK)
         yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain)
@@ -133,9 +144,7 @@ def _weights(parts: list[Part]) -> np.ndarray:
 
 def _tempered(target: Target, random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
     """Population Monte Carlo over everything, from as wide as the starting points are."""
-    d = target.dimension
-    points = starting_points(target.model, random, 512)
-    wide = Elliptical(points.mean(0), np.linalg.cholesky(np.cov(points.T).reshape(d, d) + 1e-6 * np.eye(d)))
+    d, wide = target.dimension, wide_start(target.model, random)
     for components, draws in ((6, 8192), (20, 16384)):
         adapted, _ = adapt(
             target, straight(wide), random, head=d, components=components, draws=draws, rounds=30, patience=5
