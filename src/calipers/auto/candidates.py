@@ -35,6 +35,7 @@ _HEAD = 6  # coordinates whose law is adapted
 _APART = 1.5  # deviations, root mean square over coordinates, between the means of two fits of one mode
 _NEGLIGIBLE = 15.0  # nats
 _FLOWING = 100  # dimensions up to which a flow is tried, where flowjax is installed
+_FLOW_SECONDS = 30.0  # left, below which none is begun: it takes ten to compile
 _EXACT = 0.98  # of the draws, from which the weights hardly vary and need no wider tails
 _TEMPERED = 40  # dimensions up to which everything is adapted
 
@@ -127,7 +128,7 @@ def candidates(
         yield Candidate("conditional Gaussian", assess(target, _defended([bent], np.ones(1)), random, _LOOK), plain)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
         yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
-        if find_spec("flowjax") is not None and target.dimension <= _FLOWING:
+        if find_spec("flowjax") and target.dimension <= _FLOWING and limits.seconds_left() > _FLOW_SECONDS:
             flow, _ = Flow().fitted(target, start, random, limits)
             found = assess(target, flow, random, _LOOK)
             yield Candidate("normalizing flow", found, max(plain, found, key=lambda a: a.elbo))

@@ -1,7 +1,7 @@
 """What Auto does with a density over reals: fits from the simplest up, until fresh draws say that one will do.
 
 A known evidence (conjugate models) is taken. Otherwise: ascents from several starts, Gaussians by the ELBO at every
-mode, conditional Gaussians, population Monte Carlo; the first whose k̂ is below ½ and whose draws are worth a fifth of
+mode, conditional Gaussians, population Monte Carlo; the first whose k̂ is below ½ and whose draws are worth half of
 their number ends the search, else the best is kept. Its log Z is then importance-sampled to a quarter of the gap.
 **Proves** nothing at δ = 0: every number is an estimate, and comes with a verdict in words. At δ > 0 the methods of
 `STATISTICAL` are run for sides. **Cost** seconds for d ≤ 100.
@@ -24,10 +24,10 @@ from calipers.models.prior_check import check_prior
 from calipers.variational.assessment import Assessment
 from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
-from calipers.variational.verdict import judge
+from calipers.variational.verdict import Verdict, judge
 
 STATISTICAL: tuple[AbstractMethod, ...] = ()  # run in turn where δ is granted, which they share
-_GOOD = ((0.5, 0.2), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
+_GOOD = ((0.5, 0.5), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
 _ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
 _CHEAP = 3
 _FINALISTS = 2  # trial densities that are drawn from at length
@@ -66,7 +66,7 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
             break
         if plan.limits.seconds_left() < _RESERVE * _seconds(plan.limits, began):
             break
-        yield Answer(stats=stats | {"fit": candidate.name, "elbo": candidate.plain.elbo})
+        yield _so_far(target, min(tried, key=_rank), stats)
     if not tried:
         raise Refusal("no start had a finite log weight; check the density, its constraints and its data")
     best, final = _finals(target, sorted(tried, key=_rank), random, plan.limits)
@@ -79,6 +79,13 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
     stats |= {"fit": best.name, "elbo": best.plain.elbo, "elbo_error": best.plain.elbo_error}
     yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
     yield from _statistical(model, plan.limits, key)
+
+
+def _so_far(target: Target, candidate: Candidate, stats: dict[str, Any]) -> Answer:
+    """What a run that stops here knows: an estimate on the way, which is no value."""
+    told = stats | {"fit": candidate.name, "elbo": candidate.plain.elbo, "elbo_error": candidate.plain.elbo_error}
+    verdict = Verdict("none", f"do not trust yet: stopped early, at k̂ = {candidate.found.k_hat:.2f}")
+    return answer(target, candidate.found, verdict, told, last=False)
 
 
 def _seconds(limits: Limits, began: float) -> float:
@@ -100,7 +107,7 @@ def _finals(
     finals: list[tuple[Candidate, Assessment]] = []
     for candidate in ranked[:_FINALISTS]:
         finals.append((candidate, until(target, candidate.found.q, random, limits)))
-        if finals[-1][1].k_hat < _GOOD[0][0] or limits.seconds_left() < 0.0:
+        if finals[-1][1].k_hat < _ACCEPTABLE[0] or limits.seconds_left() < 0.0:
             break
     return min(finals, key=lambda pair: (pair[1].k_hat > 0.7, pair[1].error))
 
@@ -115,7 +122,7 @@ def _acceptable(candidate: Candidate) -> bool:
 
 def _rank(candidate: Candidate) -> tuple[bool, float]:
     """Sound weights first, then the precision of log Z."""
-    return candidate.found.k_hat > 0.7, candidate.found.error
+    return candidate.found.k_hat > 0.7, candidate.found.relative
 
 
 def _statistical(model: AbstractContinuousModel, limits: Limits, key: Any) -> Iterator[Answer]:
