@@ -12,6 +12,7 @@ METHODS = {
     "TransferMatrix": "calipers.exact.transfer_matrix",
     "ModelCounting": "calipers.exact.counting",
     "Exchangeable": "calipers.exact.exchangeable",
+    "Conjugate": "calipers.exact.conjugate",
     "MeanField": "calipers.variational.mean_field",
     "StructuredMeanField": "calipers.bounds.structured_mean_field",
     "RegionBethe": "calipers.bounds.region_bethe",
@@ -30,4 +31,7 @@ METHODS = {
     "PopulationAnnealing": "calipers.sampling.sequential",
     "ThermodynamicIntegration": "calipers.sampling.integration",
     "MultistateReweighting": "calipers.sampling.reweighting",
+    "GaussianVI": "calipers.variational.gaussian",
+    "PopulationMonteCarlo": "calipers.variational.population_method",
+    "Flow": "calipers.variational.flow",
 }

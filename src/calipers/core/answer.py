@@ -42,6 +42,16 @@ class Result(enum.StrEnum):
     EXHAUSTED = "the method has nothing further to try"
     UNCONVERGED = "the iteration stopped before it converged; its value is not to be trusted"
     REFUSED = "no method would take this model"
+    MISLEADING = "the checks failed; what was estimated would mislead"
+
+
+class Misleading(RuntimeError):
+    """An estimate failed its checks: the message is the verdict, and `answer` carries what was found all the same."""
+
+    def __init__(self, answer: "Answer"):
+        verdict = answer.stats.get("verdict", str(answer.result))
+        super().__init__(f"{verdict}; to see it all the same, ask with check=False, or read this error's `answer`")
+        self.answer = answer
 
 
 class Contradiction(ValueError):
@@ -104,7 +114,7 @@ class Answer:
     lower: Side = NOTHING_BELOW
     upper: Side = NOTHING_ABOVE
     value: float | None = None
-    belief: Belief | None = None
+    belief: Any = None  # a Belief for discrete models, a Cloud for continuous ones
     result: Result = eqx.field(static=True, default=Result.RUNNING)
     stats: dict[str, Any] = eqx.field(static=True, default_factory=dict)
     plan: Any = None

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from calipers.core.answer import Answer, Grounds, Result, Side, outward
+from calipers.core.answer import Answer, Grounds, Misleading, Result, Side, outward
 from calipers.core.compiling import compiling
 from calipers.core.method import AbstractMethod, Limits
 from calipers.core.model import AbstractModel
@@ -133,19 +133,25 @@ def log_z(
     memory: float = 8e9,
     beliefs: bool = False,
     start: Answer | None = None,
+    check: bool = True,
 ) -> Answer:
     """Brackets log Z of `model` by `method`.
 
     **Arguments:** `gap`, nats to aim for; `time_limit`, seconds of wall clock from this call; `delta`, the failure
     probability that statistical sides may spend (0: deterministic sides only); `memory`, bytes; `beliefs`, whether
-    marginals are wanted too; `start`, what is known of the same log Z already.
+    marginals are wanted too; `start`, what is known of the same log Z already; `check`, whether to raise rather than
+    return an estimate that would mislead.
 
     **Returns:** the last and best `Answer`; its `result` says why the run stopped.
 
-    **Raises:** `Refusal` when the method will not take the model.
+    **Raises:** `Refusal` when the method will not take the model; `Misleading`, which carries the answer, when `check`
+    and the estimate failed its own checks.
     """
     limits = Limits(deadline=time.monotonic() + time_limit, gap=gap, delta=delta, memory=memory, beliefs=beliefs)
-    return deque(iterate(model, method, key=key, limits=limits, start=start), maxlen=1).pop()
+    answer = deque(iterate(model, method, key=key, limits=limits, start=start), maxlen=1).pop()
+    if check and answer.result is Result.MISLEADING:
+        raise Misleading(answer)
+    return answer
 
 
 def log_prob(model: AbstractModel, x: Any, method: AbstractMethod, **limits: Any) -> Answer:

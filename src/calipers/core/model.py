@@ -1,7 +1,8 @@
 """What a model is: a positive measure with a log weight.
 
 Models know nothing of methods. A discrete model is finite, and can be spelled out as a factor graph, the form that
-every engine and every bound reads.
+every engine and every bound reads. A continuous model is a density over named parameters, and can be seen as one over
+a flat vector of unconstrained reals, the form that every fit reads.
 """
 
 import abc
@@ -38,3 +39,33 @@ class AbstractDiscreteModel(AbstractModel):
     def n(self) -> int:
         """Number of variables."""
         return len(self.domains)
+
+
+class AbstractContinuousModel(AbstractModel):
+    """A density over parameters x, a pytree of arrays, and the same mass over an unconstrained vector u, shape (d,).
+
+    Everything here is plain JAX: it may be traced, differentiated and batched, in the precision of its arguments. Ask
+    for float64 by `with jax.enable_x64(True):` around the call; the methods do.
+    """
+
+    @property
+    @abc.abstractmethod
+    def dimension(self) -> int:
+        """d, the number of unconstrained reals."""
+
+    @abc.abstractmethod
+    def transform(self, u: Any) -> tuple[Any, Any]:
+        """x(u), and log |det dx/du|, in nats."""
+
+    @abc.abstractmethod
+    def unconstrain(self, x: Any) -> Any:
+        """The u, shape (d,), with x(u) = x."""
+
+    def constrain(self, u: Any) -> Any:
+        """The parameters x(u)."""
+        return self.transform(u)[0]
+
+    def flat_log_weight(self, u: Any) -> Any:
+        """log weight of x(u) + log |det dx/du|: its exponential, integrated over u, is Z."""
+        x, log_det = self.transform(u)
+        return self.log_weight(x) + log_det
