@@ -67,5 +67,6 @@ class Target:
             for begin in range(0, len(u), batch):
                 rows = u[begin : begin + batch]
                 filled = np.concatenate([rows, np.repeat(rows[:1], batch - len(rows), 0)])
-                parts.append(jax.tree.map(lambda a, n=len(rows): np.asarray(a)[:n], function(self.model, filled)))
+                kept = len(rows)
+                parts.append(jax.tree.map(lambda a, n=kept: np.asarray(a)[:n], function(self.model, filled)))
         return jax.tree.map(lambda *a: np.concatenate(a), *parts)
