@@ -61,6 +61,7 @@ _HOMES = {
     "calipers.sampling.tempering": ("ParallelTempering",),
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("annealed_upper",),
+    "calipers.bounds.validation": ("Validation", "validate"),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
 }
 _WHERE = METHODS | {name: home for home, names in _HOMES.items() for name in names}

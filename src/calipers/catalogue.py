@@ -23,5 +23,7 @@ METHODS = {
     "Clamping": "calipers.bounds.clamping",
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
+    "HamiltonianAnnealing": "calipers.bounds.hamiltonian_annealing",
+    "CurvatureBounds": "calipers.bounds.curvature",
     "Bethe": "calipers.variational.bethe",
 }

@@ -8,13 +8,14 @@ lower side with probability ≥ 1 − δ; the upper side too where the model giv
 spends δ/2. log Z − lower ≈ √(13 cv²/n), cv² the squared coefficient of variation of n weights. **Cost** leaps ×
 steps gradients a chain. **Fails** by a wide bracket, or one side only, where the path is too short or q misses a
 region. The float64 rounding of the user's density is taken to be below 2⁻⁴⁰ of its size. **Source** as in
-`calipers.sampling.hamiltonian`; Waudby-Smith & Ramdas, *Estimating means of bounded random variables by betting* (2023).
+`calipers.sampling.hamiltonian`; Waudby-Smith & Ramdas, *Estimating means of bounded variables by betting* (2023).
 """
 
+import functools
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -27,7 +28,10 @@ from calipers.core.model import AbstractContinuousModel
 from calipers.exact.sampling import generator
 from calipers.models.posterior import Posterior
 from calipers.sampling.hamiltonian import Bridge, Passage, Schedule, anneal_backwards, anneal_forwards, even_bridge
-from calipers.variational.approximation import AbstractApproximation, Elliptical
+from calipers.variational.approximation import AbstractApproximation, Elliptical, Mixture
+from calipers.variational.fitting import fit_gaussian
+from calipers.variational.modes import find_modes
+from calipers.variational.slopes import log_density_and_slope
 from calipers.variational.target import Target
 
 _BATCH = 256  # chains
@@ -63,7 +67,7 @@ def prepare(
     **Arguments:** `trial`, q, normalised; `steps`, K, or None for as many as bring the variance of log weights to about
     0.3; `leaps` of every transition; `seconds` that a batch may take at most.
     """
-    bridge = Bridge(trial.gradients, target.gradients, preconditioner(trial), leaps)
+    bridge = Bridge(functools.partial(log_density_and_slope, trial), target.gradients, preconditioner(trial), leaps)
     first = Schedule(np.linspace(0.0, 1.0, _PILOT_STEPS + 1) ** 2, np.full(_PILOT_STEPS + 1, trial.dimension**-0.25))
     began = time.perf_counter()
     seen = anneal_forwards(bridge, first, trial.sample(random, _BATCH), random, tune=True)
@@ -125,8 +129,8 @@ class _Weights:
 class HamiltonianAnnealing(AbstractMethod):
     """Both sides of a log evidence at δ: from a fit below, from exact posterior draws above.
 
-    **Arguments:** `chains`, at most, or None for as many as the limits allow; `steps` of the schedule, or None to choose
-    by a pilot; `leaps` of a transition; `fit`, the method whose trial density the chains start from.
+    **Arguments:** `chains`, at most, or None for as many as the limits allow; `steps` of the schedule, None for a
+    pilot to choose; `leaps` of a transition.
 
     **Proves** the lower side statistically, and the upper one for models with `posterior_sample`. Needs `limits.delta`
     > 0 and a `key`.
@@ -145,11 +149,39 @@ class HamiltonianAnnealing(AbstractMethod):
     def plan(self, model: AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Refuses what is not continuous, and when no failure probability was granted."""
         if not isinstance(model, AbstractContinuousModel):
-            raise Refusal("Hamiltonian annealing is for densities over reals; AnnealedImportance is for discrete models")
+            raise Refusal(
+                "Hamiltonian annealing is for densities over reals; AnnealedImportance is for discrete models"
+            )
         if limits.delta <= 0.0:
             raise Refusal("annealing gives statistical sides only; grant it a δ (delta)")
         above = "and back from exact draws" if draws_exactly(model) else "(no exact draws: no upper side)"
         return Plan(f"Hamiltonian annealing over {model.dimension} reals {above}, δ = {limits.delta:g}.", limits=limits)
+
+    def answers(self, model: AbstractContinuousModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+        """A better bracket after every batch of chains."""
+        if key is None:
+            raise Refusal("annealing is random; give it a key, such as jax.random.key(0)")
+        random, target, limits = generator(key), Target(model), plan.limits
+        trial = fitted_trial(target, random)
+        prepared = prepare(
+            target, trial, random, steps=self.steps, leaps=self.leaps, seconds=0.1 * limits.seconds_left()
+        )
+        draws = exact_drawer(model, random) if draws_exactly(model) else None
+        yield from annealed_sides(target, prepared, random, limits, chains=self.chains, draws=draws, name=repr(self))
+
+
+def fitted_trial(target: Target, random: np.random.Generator) -> AbstractApproximation:
+    """What chains start from: the best full-rank Gaussian, or the Laplace mixture of several modes.
+
+    **Raises:** `Refusal` when no start climbs to a mode.
+    """
+    modes = find_modes(target, random)
+    if not modes:
+        raise Refusal("no ascent ended in a mode; the density may rise without end")
+    if len(modes) == 1:
+        return fit_gaussian(target, modes[0].laplace, random).q
+    evidence = np.array([mode.evidence for mode in modes])
+    return Mixture(np.exp(evidence - evidence.max()), tuple(mode.laplace for mode in modes))
 
 
 def draws_exactly(model: AbstractContinuousModel) -> bool:
@@ -157,12 +189,16 @@ def draws_exactly(model: AbstractContinuousModel) -> bool:
     return isinstance(model, Posterior) and model.posterior_sample is not None
 
 
-def exact_draws(model: Posterior, random: np.random.Generator, count: int) -> np.ndarray:
-    """Independent exact posterior draws, as flat vectors, shape (count, d)."""
-    with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(int(random.integers(2**63))), count)
-        draw = jax.jit(jax.vmap(lambda key: model.unconstrain(model.posterior_sample(key, model.data))))
-        return np.asarray(draw(keys), np.float64)
+def exact_drawer(model: Any, random: np.random.Generator) -> Callable[[int], np.ndarray]:
+    """What draws independent exact posterior draws, as flat vectors, shape (count, d)."""
+    draw = jax.jit(jax.vmap(lambda key: model.unconstrain(model.posterior_sample(key, model.data))))
+
+    def drawer(count: int) -> np.ndarray:
+        with jax.enable_x64(True):
+            keys = jax.random.split(jax.random.key(int(random.integers(2**63))), max(count, _BATCH))
+            return np.asarray(draw(keys), np.float64)[:count]
+
+    return drawer
 
 
 def annealed_sides(
@@ -172,7 +208,7 @@ def annealed_sides(
     limits: Limits,
     *,
     chains: int | None = None,
-    draws: Any = None,
+    draws: Callable[[int], np.ndarray] | None = None,
     name: str = "HamiltonianAnnealing()",
 ) -> Iterator[Answer]:
     """A better bracket after every batch of chains.
@@ -184,10 +220,11 @@ def annealed_sides(
     most = chains if chains is not None else _affordable(prepared, limits, draws is not None)
     look = ("Hamiltonian annealing", next(_runs))
     below = _Weights(prepared.pilot.logs, most, share)
-    above = None
-    if draws is not None:
-        back = anneal_backwards(prepared.bridge, prepared.schedule, draws(_BATCH), random)
-        above = _Weights(back.logs, most, share)
+    back = anneal_backwards(
+        prepared.bridge, prepared.schedule, prepared.pilot.end.u if draws is None else draws(_BATCH), random
+    )
+    above = None if draws is None else _Weights(back.logs, most, share)
+    stats = {"upper_if_mixed": -log_mean(back.logs)} if draws is None else {}  # an estimate: where the pilot ended
     done = 0
     while done < most:
         count = min(_BATCH, most - done)
@@ -196,7 +233,7 @@ def annealed_sides(
         if above is not None:
             above.add(anneal_backwards(prepared.bridge, prepared.schedule, draws(count), random).logs)
         done += count
-        answer = _answer(prepared, below, above, limits.delta, look, name)
+        answer = _answer(prepared, below, above, limits.delta, look, name, stats)
         yield answer
         if answer.value is not None and answer.value - answer.lower.value < 0.1 * limits.gap:
             return
@@ -206,17 +243,21 @@ def _affordable(prepared: Bracketed, limits: Limits, both: bool) -> int:
     """Chains each way that fit the time, or that bring a side within a tenth of the gap."""
     logs = prepared.pilot.logs - log_mean(prepared.pilot.logs)
     spread = float(np.exp(np.minimum(logs, 20.0)).var())
-    wanted = 13.0 * spread / (0.1 * limits.gap) ** 2 if limits.gap > 0.0 else 1e7
+    wanted = max(13.0 * spread / (0.1 * limits.gap) ** 2, 40.0 / limits.gap) if limits.gap > 0.0 else 1e7
     fits = _BATCH * limits.seconds_left() / max(prepared.seconds * (2 if both else 1), 1e-9)
     return int(max(min(wanted, fits, 1e7), _BATCH))
 
 
 def _answer(
-    prepared: Bracketed, below: _Weights, above: _Weights | None, delta: float, look: tuple, name: str
+    prepared: Bracketed, below: _Weights, above: _Weights | None, delta: float, look: tuple, name: str, known: dict
 ) -> Answer:
     low, upper = below.log_lower(), NOTHING_ABOVE
     error = _ROUNDING * (1.0 + float(np.abs(prepared.pilot.end.high).max()))
-    stats: dict[str, Any] = {"chains": len(below.logs), "steps": len(prepared.schedule.t) - 1, "cv2": below.cv2()}
+    stats: dict[str, Any] = known | {
+        "chains": len(below.logs),
+        "steps": len(prepared.schedule.t) - 1,
+        "cv2": below.cv2(),
+    }
     stats["ess"] = len(below.logs) / (1.0 + stats["cv2"])
     stats["std_error"] = math.sqrt(stats["cv2"] / len(below.logs))
     lower = _side(low, error, -1.0, delta, look, name)

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from calipers.bounds.confidence import check_delta, log_mean
-from calipers.bounds.hamiltonian_annealing import Bracketed, prepare
+from calipers.bounds.hamiltonian_annealing import Bracketed, fitted_trial, prepare
 from calipers.exact.sampling import generator
 from calipers.models.posterior import Posterior
 from calipers.sampling.hamiltonian import anneal_backwards, anneal_forwards, hamiltonian_step
@@ -38,7 +38,7 @@ _SUSPICIOUS = 0.01  # p-value of the ranks, over all coordinates
 class Validation(eqx.Module):
     """What R simulated data sets said of a model and its fits.
 
-    **Arguments:** `lower`, `upper`, of the mean log evidence over the data sets, nats, failing together with probability
+    **Arguments:** `lower`, `upper`, of the mean log evidence over the data sets, nats, which fail with probability
     ≤ `delta`; `forwards`, `backwards`, shape (R,), estimates of each log evidence whose means lie below and above it;
     `ranks`, shape (R, d), of the true parameters among `draws` posterior draws; `p_values`, shape (d,), of their
     uniformity; `names` of the d coordinates.
@@ -88,8 +88,8 @@ class Validation(eqx.Module):
 
     def __str__(self) -> str:
         return (
-            f"mean log evidence of {len(self.forwards)} simulated data sets ∈ [{self.lower:.4f}, {self.upper:.4f}] nats "
-            f"(statistical, δ = {self.delta:g}); {self.verdict}"
+            f"mean log evidence of {len(self.forwards)} simulated data sets ∈ [{self.lower:.4f}, {self.upper:.4f}] "
+            f"nats (statistical, δ = {self.delta:g}); {self.verdict}"
         )
 
 
@@ -100,7 +100,7 @@ def validate(
     datasets: int = 20,
     delta: float = 0.01,
     steps: int | None = None,
-    fit: Callable[[Target, np.random.Generator], AbstractApproximation] = None,
+    fit: Callable[[Target, np.random.Generator], AbstractApproximation] = fitted_trial,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
     """Simulates data sets from the model, brackets the evidence of each, and reports calibration.
@@ -146,9 +146,7 @@ def _simulated(model: Posterior, random: np.random.Generator) -> tuple[Any, np.n
         return model.simulate(second, z), np.asarray(model.unconstrain(z), np.float64)
 
 
-def _both_ways(
-    prepared: Bracketed, truth: np.ndarray, random: np.random.Generator
-) -> tuple[float, float, np.ndarray]:
+def _both_ways(prepared: Bracketed, truth: np.ndarray, random: np.random.Generator) -> tuple[float, float, np.ndarray]:
     """log ŵ, −log ŵ′, and the ranks of the truth among importance-resampled ends of the forward chains."""
     bridge, schedule = prepared.bridge, prepared.schedule
     ahead = anneal_forwards(bridge, schedule, prepared.trial.sample(random, _CHAINS), random)

@@ -140,8 +140,9 @@ def anneal_backwards(bridge: Bridge, schedule: Schedule, u: np.ndarray, random: 
 
 def _spread(gain: np.ndarray) -> float:
     """Standard deviation of h, from its quartiles: a few wild chains should not bend the schedule."""
-    low, high = np.quantile(gain, [0.25, 0.75])
-    return float(high - low) / 1.349 if np.isfinite(high - low) else 0.0
+    finite = gain[np.isfinite(gain)]
+    low, high = np.quantile(finite, [0.25, 0.75]) if len(finite) else (0.0, 0.0)
+    return float(high - low) / 1.349
 
 
 def even_bridge(passage: Passage, schedule: Schedule, steps: int) -> Schedule:

@@ -33,10 +33,6 @@ class AbstractApproximation(eqx.Module):
     def log_density(self, u: Any) -> Any:
         """log q at u, shape (..., d), in nats, shape (...)."""
 
-    @abc.abstractmethod
-    def gradients(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log q at the rows of u, shape (s,), and its gradients, shape (s, d)."""
-
 
 class Elliptical(AbstractApproximation):
     """A Gaussian (ν = ∞), or Student's t with ν degrees of freedom.
@@ -88,15 +84,6 @@ class Elliptical(AbstractApproximation):
         constant = float(gammaln(0.5 * (v + d)) - gammaln(0.5 * v)) - 0.5 * d * math.log(v * math.pi)
         return constant - self.log_det - 0.5 * (v + d) * log1p(square / v)
 
-    def gradients(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        diagonal = self.factor.ndim == 1
-        z = (u - self.mean) * self.inverse if diagonal else (u - self.mean) @ self.inverse.T
-        pull = -(z * self.inverse if diagonal else z @ self.inverse)
-        if math.isfinite(self.freedom):
-            square = (z * z).sum(-1, keepdims=True)
-            pull = pull * (self.freedom + self.dimension) / (self.freedom + square)
-        return self.log_density(u), pull
-
     def widened(self, scale: float, freedom: float) -> "Elliptical":
         """The same shape with L times `scale`, and other tails."""
         return Elliptical(self.mean, self.factor * scale, freedom)
@@ -130,9 +117,3 @@ class Mixture(AbstractApproximation):
         stack = jnp.stack if isinstance(u, jax.Array) else np.stack
         terms = zip(self.weights, self.components, strict=True)
         return stack([np.log(w) + q.log_density(u) for w, q in terms], axis=-1)
-
-    def gradients(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, slopes = zip(*(q.gradients(u) for q in self.components), strict=True)
-        logs = np.log(self.weights) + np.stack(values, axis=-1)
-        total = np.logaddexp.reduce(logs, axis=-1)
-        return total, np.einsum("sk,ksd->sd", np.exp(logs - total[:, None]), np.stack(slopes))
