@@ -230,13 +230,13 @@ def annealed_sides(
         count = min(_BATCH, most - done)
         start = prepared.trial.sample(random, count)
         below.add(anneal_forwards(prepared.bridge, prepared.schedule, start, random).logs)
-        if above is not None:
+        if above is not None and draws is not None:
             above.add(anneal_backwards(prepared.bridge, prepared.schedule, draws(count), random).logs)
         done += count
         answer = _answer(prepared, below, above, limits.delta, look, name, stats)
         yield answer
-        if answer.value is not None and answer.value - answer.lower.value < 0.1 * limits.gap:
-            return
+        if answer.value is not None and answer.value - answer.lower.value < 0.1 * limits.gap and above is None:
+            return  # further chains would not narrow the bracket by much
 
 
 def _affordable(prepared: Bracketed, limits: Limits, both: bool) -> int:

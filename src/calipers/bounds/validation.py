@@ -130,9 +130,15 @@ def validate(
     forwards, backwards, ranks = (np.array(part) for part in zip(*found, strict=True))
     slack = math.log(2.0 / delta) / datasets
     return Validation(
-        *(float(forwards.mean()) - slack, float(backwards.mean()) + slack, delta),
-        *(forwards, backwards, ranks, _CHAINS, _uniformity(ranks, _CHAINS)),
-        tuple(model.space.coordinate_names()),
+        lower=float(forwards.mean()) - slack,
+        upper=float(backwards.mean()) + slack,
+        delta=delta,
+        forwards=forwards,
+        backwards=backwards,
+        ranks=ranks,
+        draws=_CHAINS,
+        p_values=_uniformity(ranks, _CHAINS),
+        names=tuple(model.space.coordinate_names()),
     )
 
 

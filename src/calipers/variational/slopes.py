@@ -7,6 +7,7 @@
 
 import functools
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,7 +25,7 @@ def log_density_and_slope(q: AbstractApproximation, u: np.ndarray) -> tuple[np.n
 
 
 @eqx.filter_jit
-def _compiled(q: AbstractApproximation, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _compiled(q: AbstractApproximation, u: Any) -> Any:
     return jax.vmap(jax.value_and_grad(q.log_density))(u)
 
 
