@@ -294,27 +294,18 @@ def _in_box(d: int, low: float, high: float, log_likelihood: Callable[[Any, Any]
     )
 
 
-def funnel() -> cal.Posterior:
+def funnel() -> cal.EnergyModel:
     def log_density(z: Any) -> Any:
         return norm.logpdf(z[0], 0.0, 3.0) + norm.logpdf(z[1:], 0.0, jnp.exp(0.5 * z[0])).sum()
 
-    return _over_base(10, log_density)
+    return cal.EnergyModel(log_density, np.zeros(10))
 
 
-def bimodal20() -> cal.Posterior:
+def bimodal20() -> cal.EnergyModel:
     def log_density(z: Any) -> Any:
         return jnp.logaddexp(math.log(0.3) + norm.logpdf(z, -2.0).sum(), math.log(0.7) + norm.logpdf(z, 2.0).sum())
 
-    return _over_base(20, log_density)
-
-
-def _over_base(d: int, log_density: Callable[[Any], Any]) -> cal.Posterior:
-    """A density as a posterior under a prior N(0, 9 I)."""
-    return cal.Posterior(
-        lambda z: norm.logpdf(z, 0.0, 3.0).sum(),
-        lambda z, _: log_density(z) - norm.logpdf(z, 0.0, 3.0).sum(),
-        prior_sample=lambda key: 3.0 * jax.random.normal(key, (d,)),
-    )
+    return cal.EnergyModel(log_density, np.zeros(20))
 
 
 TARGETS = {

@@ -11,11 +11,12 @@ from collections.abc import Generator, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from calipers.auto.bounds import VAST, deterministic, first_bracket, planless, statistical, stream
+from calipers.auto.continuous import answers_continuous, plan_continuous
 from calipers.auto.routes import Route, closed_form, counting_route, elimination_route, magnet_routes
 from calipers.auto.schedule import alternate
 from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
-from calipers.core.model import AbstractDiscreteModel
+from calipers.core.model import AbstractContinuousModel, AbstractDiscreteModel
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.ordering import Order, best_order
 from calipers.exact.probing import sharpened
@@ -41,8 +42,10 @@ class Auto(AbstractMethod):
 
     proves: ClassVar[Proves] = Proves.BOTH
 
-    def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
+    def plan(self, model: AbstractDiscreteModel | AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Looks for an exact route, reduces the model, finds an elimination order, and says what will be done."""
+        if isinstance(model, AbstractContinuousModel):
+            return plan_continuous(model, limits)
         if (known := closed_form(model, limits)) is not None:
             return _exactly("", known, limits, known.model)
         if isinstance(model, Ising) and model.n > _LARGE:
@@ -60,10 +63,14 @@ class Auto(AbstractMethod):
         text += "No exact route fits, so bounds from both sides take turns, by what each gains a second."
         return Plan(text, _Situation(model, reduced, order), order.log2_largest, limits=limits)
 
-    def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
+    def answers(
+        self, model: AbstractDiscreteModel | AbstractContinuousModel, plan: Plan, key: Any = None
+    ) -> Iterator[Answer]:
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
         limits = plan.limits
         match plan.structure:
+            case AbstractContinuousModel():
+                yield from answers_continuous(plan.structure, plan, key)
             case _Exact(route, otherwise):
                 begun = False
                 if isinstance(otherwise, _Situation) and not _at_once(route, limits):

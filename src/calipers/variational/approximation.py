@@ -33,6 +33,11 @@ class AbstractApproximation(eqx.Module):
     def log_density(self, u: Any) -> Any:
         """log q at u, shape (..., d), in nats, shape (...)."""
 
+    def draw(self, random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draws u, and log q at them: from what they were made of where inverting that would lose digits."""
+        u = self.sample(random, count)
+        return u, self.log_density(u)
+
 
 class Elliptical(AbstractApproximation):
     """A Gaussian (ν = ∞), or Student's t with ν degrees of freedom.

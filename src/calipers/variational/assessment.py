@@ -33,6 +33,11 @@ class Assessment(NamedTuple):
     ess: float
 
     @property
+    def relative(self) -> float:
+        """The standard error of log Z that the effective size alone says."""
+        return math.sqrt(max(1.0 / self.ess - 1.0 / len(self.draws), 0.0)) if self.ess else math.inf
+
+    @property
     def share(self) -> float:
         """The effective size as a share of the draws."""
         return self.ess / len(self.draws)
@@ -40,15 +45,16 @@ class Assessment(NamedTuple):
 
 def assess(target: Target, q: AbstractApproximation, random: np.random.Generator, count: int) -> Assessment:
     """Fresh draws of q, `count` of them."""
-    u = q.sample(random, count)
-    return summarise(q, u, target.values(u) - q.log_density(u))
+    u, logs = q.draw(random, count)
+    return summarise(q, u, target.values(u) - logs)
 
 
 def summarise(q: AbstractApproximation, u: np.ndarray, logs: np.ndarray) -> Assessment:
     """The same from draws and their log weights as they are.
 
-    The standard error of log Z is the larger of what the smoothed weights say and what batches say; k̂ ≥ ½ makes either
-    an understatement, so it is multiplied by (1 − k̂)⁻¹/2 from there.
+    The standard error of log Z is the larger of what the smoothed weights say and what batches say. Where k̂ > ½ the
+    weights' variance is infinite, and sums of S of them settle like S^(k̂ − 1), not S^(−1/2): the error is multiplied by
+    S^(k̂ − ½).
     """
     count = len(u)
     smoothed, k_hat = pareto_smooth(logs)
@@ -58,7 +64,7 @@ def summarise(q: AbstractApproximation, u: np.ndarray, logs: np.ndarray) -> Asse
     relative = math.sqrt(max(1.0 / ess - 1.0 / count, 0.0)) if ess else math.inf
     parts = [float(np.logaddexp.reduce(part)) - math.log(len(part)) for part in np.array_split(smoothed, _BATCHES)]
     spread = float(np.std(np.exp(np.array(parts) - log_z))) / math.sqrt(_BATCHES) if ess else math.inf
-    penalty = 0.5 / max(1.0 - k_hat, 0.05) if k_hat > 0.5 else 1.0
+    penalty = count ** min(k_hat - 0.5, 1.0) if k_hat > 0.5 else 1.0
     finite = np.isfinite(logs).all()
     elbo = float(logs.mean()) if finite else -math.inf
     elbo_error = float(logs.std()) / math.sqrt(count) if finite else math.inf

@@ -1,11 +1,13 @@
 """A Gaussian whose scales and means bend with a few of its coordinates: an affine autoregressive flow of one layer.
 
-    u = m + P L w,     w_i = z_i e^{s_i} + c_i,     s_i = Σ_{j < i} B_ij z_j,     c_i = Σ_{j < i} C_ij (z_j² − 1)/√2
+    u = m + P L w,    w_i = z_i e^{s_i} + c_i,    s_i = Σ_{j < i} B_ij z_j + D_ij (log cosh z_j − κ),
+                                                  c_i = Σ_{j < i} C_ij (z_j² − 1)/√2
 
 P orders the coordinates; j runs over the first g of them, the ones that govern the others (the scale of a hierarchy
-comes before what it scales). B = C = 0 is the full-rank Gaussian. Given z_1 … z_g the rest is Gaussian, so a funnel is
-matched exactly. Sampling and density are explicit. **Source** Tan, Bhaskaran & Nott, *Conditionally structured
-variational Gaussian approximation with importance weights* (2020); Kingma et al. (2016) for the general flow.
+comes before what it scales). log cosh lets a scale level off on one side. B = C = D = 0 is the full-rank Gaussian.
+Given z_1 … z_g the rest is Gaussian, so a funnel is matched exactly. Sampling and density are explicit. **Source** Tan,
+Bhaskaran & Nott, *Conditionally structured variational Gaussian approximation with importance weights* (2020); Kingma
+et al. (2016) for the general flow.
 """
 
 import math
@@ -21,11 +23,13 @@ from calipers.variational.gaussian_families import Full
 
 _ROOT2 = math.sqrt(2.0)
 _MOST_BEND = 20.0  # |s_i|, clipped beyond
+_MEAN_LOG_COSH = 0.37459446  # of a standard normal; its error only moves m's parametrisation
 
 
 class Conditional(AbstractApproximation):
     """**Arguments:** `gaussian`, m and L, in the permuted order; `order`, shape (d,), the coordinate of u that stands
-    at each place; `scales` B and `means` C, shape (d, g), zero unless i > j; `base`, the law of z: standard normal.
+    at each place; `scales` B and D, shape (d, 2g), and `means` C, shape (d, g), zero unless i > j; `base`, the law of
+    z, standard normal to begin with.
     """
 
     gaussian: Elliptical
@@ -56,6 +60,13 @@ class Conditional(AbstractApproximation):
 
     def sample(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.place(self.base.sample(random, count))
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.push(*self.base.draw(random, count))
+
+    def push(self, z: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """u of rows z, and log q there, given the base's log density `logs` of z."""
+        return self.place(z), logs - bend(z, self.scales, self.means)[1].sum(1) - self.gaussian.log_det
 
     def log_density(self, u: Any) -> Any:
         z, s = self.unplace(u)
@@ -90,13 +101,13 @@ def straight(gaussian: Elliptical) -> Conditional:
     """A Gaussian as one that does not bend; its order is the given one."""
     d, factor = gaussian.dimension, gaussian.factor
     dense = Elliptical(gaussian.mean, np.diag(factor) if factor.ndim == 1 else factor)
-    return Conditional(dense, np.arange(d), np.zeros((d, 1)), np.zeros((d, 1)), standard(d))
+    return Conditional(dense, np.arange(d), np.zeros((d, 2)), np.zeros((d, 1)), standard(d))
 
 
 def bend(z: np.ndarray, scales: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """w and s of rows z."""
-    governing = z[:, : scales.shape[1]]
-    s = np.clip(governing @ scales.T, -_MOST_BEND, _MOST_BEND)
+    governing = z[:, : means.shape[1]]
+    s = np.clip(_features(governing) @ scales.T, -_MOST_BEND, _MOST_BEND)
     return z * np.exp(s) + _square(governing) @ means.T, s
 
 
@@ -104,22 +115,28 @@ def _square(z: Any) -> Any:
     return (z * z - 1.0) / _ROOT2
 
 
+def _features(z: Any) -> Any:
+    """z and log cosh z less its mean under N(0, 1), side by side."""
+    xp: Any = jnp if isinstance(z, jax.Array) else np
+    return xp.concatenate([z, xp.logaddexp(z, -z) - math.log(2.0) - _MEAN_LOG_COSH], axis=-1)
+
+
 def _unbend(w: Any, scales: np.ndarray, means: np.ndarray) -> tuple[Any, Any]:
     """z and s of w: the governing coordinates one after another, then all others at once."""
     xp: Any = jnp if isinstance(w, jax.Array) else np
-    g, zero = scales.shape[1], 0.0 * w[..., 0]
-    governing: list[Any] = []
+    g = means.shape[1]
+    first = w[..., :0]
     for i in range(g):
-        s = sum((scales[i, j] * governing[j] for j in range(i)), zero)
-        c = sum((means[i, j] * _square(governing[j]) for j in range(i)), zero)
-        governing.append((w[..., i] - c) * xp.exp(-xp.clip(s, -_MOST_BEND, _MOST_BEND)))
-    first = xp.stack(governing, axis=-1)
-    s = xp.clip(first @ scales.T, -_MOST_BEND, _MOST_BEND)
+        known = list(range(i)) + list(range(g, g + i))
+        s = xp.clip(_features(first) @ scales[i, known], -_MOST_BEND, _MOST_BEND)
+        z = (w[..., i] - _square(first) @ means[i, :i]) * xp.exp(-s)
+        first = xp.concatenate([first, z[..., None]], axis=-1)
+    s = xp.clip(_features(first) @ scales.T, -_MOST_BEND, _MOST_BEND)
     return (w - _square(first) @ means.T) * xp.exp(-s), s
 
 
 class ConditionalFamily:
-    """Conditional Gaussians in flat parameters (m, log diag L, L below, B, C), whitened by a Gaussian to start from.
+    """Conditional Gaussians in flat parameters (m, log diag L, L below, B, D, C), whitened by a Gaussian to start from.
 
     **Arguments:** `start`; `order`; `governing`, g.
     """
@@ -129,15 +146,17 @@ class ConditionalFamily:
         self.order, self.g = order, governing
         self.full = Full(Elliptical(start.mean[order], np.linalg.cholesky(covariance)))
         self.start, self.d, self.noise = self.full.start, start.dimension, start.dimension
-        self.rows, self.columns = np.nonzero(np.arange(self.d)[:, None] > np.arange(governing)[None, :])
+        below = np.arange(self.d)[:, None] > np.arange(governing)[None, :]
+        self.bent, self.shifted = np.nonzero(np.concatenate([below, below], axis=1)), np.nonzero(below)
         self.cut = len(self.full.first())
+        self.cut_means = self.cut + len(self.bent[0])
 
     def first(self) -> np.ndarray:
-        return np.concatenate([self.full.first(), np.zeros(2 * len(self.rows))])
+        return np.concatenate([self.full.first(), np.zeros(len(self.bent[0]) + len(self.shifted[0]))])
 
     def _bends(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scales, means = np.zeros((self.d, self.g)), np.zeros((self.d, self.g))
-        scales[self.rows, self.columns], means[self.rows, self.columns] = np.split(theta[self.cut :], 2)
+        scales, means = np.zeros((self.d, 2 * self.g)), np.zeros((self.d, self.g))
+        scales[self.bent], means[self.shifted] = theta[self.cut : self.cut_means], theta[self.cut_means :]
         return scales, means
 
     def place(self, w: np.ndarray) -> np.ndarray:
@@ -151,19 +170,23 @@ class ConditionalFamily:
     def draw(self, theta: np.ndarray, z: np.ndarray) -> np.ndarray:
         return self.full.draw(theta[: self.cut], bend(z, *self._bends(theta))[0])
 
-    def entropy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """E[s_i] = 0, so that bending leaves the entropy as it is."""
-        value, gradient = self.full.entropy(theta[: self.cut])
-        return value, np.concatenate([gradient, np.zeros(2 * len(self.rows))])
+    def entropy(self, theta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """That of the Gaussian, and the mean of Σ_i s_i over the draws."""
+        value, gradient = self.full.entropy(theta[: self.cut], z)
+        features = _features(z[:, : self.g]).mean(0)
+        scales, _ = self._bends(theta)
+        bent = np.broadcast_to(features, scales.shape)[self.bent]
+        value += float((scales @ features).sum())
+        return value, np.concatenate([gradient, bent, np.zeros(len(self.shifted[0]))])
 
     def chain(self, theta: np.ndarray, z: np.ndarray, g: np.ndarray) -> np.ndarray:
         w, s = bend(z, *self._bends(theta))
         gaussian = self.full.chain(theta[: self.cut], w, g)
         inner = g @ self.full.matrix(theta[: self.cut])  # ∂f/∂w
         governing = z[:, : self.g]
-        scales = (inner * z * np.exp(s)).T @ governing / len(z)
+        scales = (inner * z * np.exp(s)).T @ _features(governing) / len(z)
         means = inner.T @ _square(governing) / len(z)
-        return np.concatenate([gaussian, scales[self.rows, self.columns], means[self.rows, self.columns]])
+        return np.concatenate([gaussian, scales[self.bent], means[self.shifted]])
 
     def result(self, theta: np.ndarray) -> Conditional:
         scales, means = self._bends(theta)

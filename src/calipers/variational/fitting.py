@@ -53,11 +53,13 @@ def fit(
     def objective(thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, slopes = np.empty(len(thetas)), np.empty_like(thetas)
         for i, theta in enumerate(thetas):
-            logs, gradients = target.gradients(trial.place(trial.draw(theta, z)))
-            entropy, entropy_slope = trial.entropy(theta)
-            values[i] = logs.mean() + entropy
-            slopes[i] = trial.chain(theta, z, trial.pull(gradients)) + entropy_slope
-        return values, slopes
+            with np.errstate(over="ignore", invalid="ignore"):  # of steps too far, which are halved
+                logs, gradients = target.gradients(trial.place(trial.draw(theta, z)))
+                entropy, entropy_slope = trial.entropy(theta, z)
+                values[i] = logs.mean() + entropy
+                slopes[i] = trial.chain(theta, z, trial.pull(gradients)) + entropy_slope
+        wrong = ~np.isfinite(values) | ~np.isfinite(slopes).all(1)
+        return np.where(wrong, -math.inf, values), np.where(wrong[:, None], 0.0, slopes)
 
     found = maximise(objective, trial.first()[None], tolerance=tolerance, most=most)
     return Fit(trial.result(found.points[0]), float(found.values[0]) + constant, found.iterations)
@@ -73,7 +75,9 @@ def fit_gaussian(
     found = fit(target, family("diagonal", start), z, tolerance=1e-5, most=100)
     if rank == "diagonal" or rank == 0:
         return fit(target, family("diagonal", found.q), z)
-    rough = target.gradients(start.place(z))[0].mean() + start.log_det + 0.5 * d * (1.0 + math.log(2.0 * math.pi))
+    logs = target.values(start.place(z))
+    rough = -math.inf if not np.isfinite(logs).all() else float(logs.mean()) + start.log_det
+    rough += 0.5 * d * (1.0 + math.log(2.0 * math.pi))
     better = start if rough > found.objective else found.q
     trial = family(rank, better)
     if trial.noise > d:
@@ -84,7 +88,7 @@ def fit_gaussian(
 def fit_conditional(target: Target, start: Elliptical, random: np.random.Generator) -> Fit:
     """A Gaussian that bends with the coordinates that govern the others most; `start` is the full-rank fit."""
     d = target.dimension
-    z = standard_normals(draws_for(d, 1024, 8), d, random)
+    z = standard_normals(draws_for(d, 2048, 40), d, random)
     deviations = np.sqrt(np.diag(start.covariance))
     u = start.place(z)
     _, gradients = target.gradients(u)

@@ -44,8 +44,8 @@ class Family(abc.ABC):
         """Whitened points, shape (s, d)."""
 
     @abc.abstractmethod
-    def entropy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """log |det| part of the entropy in whitened coordinates, and its gradient."""
+    def entropy(self, theta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """log |det| part of the entropy in whitened coordinates, over the draws z, and its gradient."""
 
     @abc.abstractmethod
     def chain(self, theta: np.ndarray, z: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ class Full(Family):
     def draw(self, theta: np.ndarray, z: np.ndarray) -> np.ndarray:
         return theta[: self.d] + z @ self.matrix(theta).T
 
-    def entropy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def entropy(self, theta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
         gradient = np.zeros(len(theta))
         gradient[self.d : 2 * self.d] = 1.0
         return float(theta[self.d : 2 * self.d].sum()), gradient
@@ -109,7 +109,7 @@ class Diagonal(Family):
     def draw(self, theta: np.ndarray, z: np.ndarray) -> np.ndarray:
         return theta[: self.d] + z * self._scales(theta)
 
-    def entropy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def entropy(self, theta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
         return float(theta[self.d :].sum()), np.repeat([0.0, 1.0], self.d)
 
     def chain(self, theta: np.ndarray, z: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ class LowRank(Family):
         mean, s, v = self._split(theta)
         return mean + z[:, : self.d] * s + z[:, self.d :] @ v.T
 
-    def entropy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def entropy(self, theta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
         _, s, v = self._split(theta)
         scaled = v / s[:, None]
         inner = np.eye(self.k) + scaled.T @ scaled

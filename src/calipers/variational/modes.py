@@ -23,12 +23,13 @@ _SPREAD = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
 class Mode(NamedTuple):
-    """A local maximum, its Laplace approximation, and the evidence that this gives it, in nats."""
+    """A local maximum, its Laplace approximation, the evidence that this gives it in nats, and the starts it drew."""
 
     point: np.ndarray
     value: float
     laplace: Elliptical
     evidence: float
+    visits: int
 
 
 def starting_points(model: Any, random: np.random.Generator, count: int) -> np.ndarray:
@@ -44,25 +45,31 @@ def starting_points(model: Any, random: np.random.Generator, count: int) -> np.n
     return points
 
 
-def find_modes(target: Target, random: np.random.Generator, *, starts: int = 16, most: int = 8) -> list[Mode]:
+def find_modes(target: Target, random: np.random.Generator, *, starts: int = 16, most: int = 32) -> list[Mode]:
     """The distinct maxima that `starts` ascents reach, by Laplace evidence, at most `most`; may be empty."""
-    points = starting_points(target.model, random, starts)
-    found = maximise(target.gradients, points, most=400)
+    found = maximise(target.gradients, starting_points(target.model, random, starts), most=400)
     modes: list[Mode] = []
     for i in np.argsort(-found.values):
         if not np.isfinite(found.values[i]) or np.abs(found.points[i]).max() > 1e6:
             continue
-        if any(_near(found.points[i], mode) for mode in modes):
-            continue
-        laplace = laplace_at(target, found.points[i])
-        half = 0.5 * target.dimension * np.log(2.0 * np.pi)
-        modes.append(
-            Mode(found.points[i], float(found.values[i]), laplace, float(found.values[i]) + half + laplace.log_det)
-        )
-        if len(modes) == most:
-            break
+        near = next((k for k, mode in enumerate(modes) if _near(found.points[i], mode)), None)
+        if near is not None:
+            modes[near] = modes[near]._replace(visits=modes[near].visits + 1)
+        elif len(modes) < most:
+            modes.append(_mode(target, found.points[i], float(found.values[i])))
     modes.sort(key=lambda mode: -mode.evidence)
     return [mode for mode in modes if mode.evidence > modes[0].evidence - _NEGLIGIBLE]
+
+
+def unseen(modes: list[Mode]) -> float:
+    """Good and Turing's estimate of the chance that one more start would end at a new maximum."""
+    return sum(mode.visits == 1 for mode in modes) / max(sum(mode.visits for mode in modes), 1)
+
+
+def _mode(target: Target, point: np.ndarray, value: float) -> Mode:
+    laplace = laplace_at(target, point)
+    evidence = value + 0.5 * len(point) * float(np.log(2.0 * np.pi)) + laplace.log_det
+    return Mode(point, value, laplace, evidence, 1)
 
 
 def _near(point: np.ndarray, mode: Mode) -> bool:

@@ -31,6 +31,7 @@ def adapt(
     components: int = 8,
     draws: int = 8192,
     rounds: int = 12,
+    patience: int = 2,
 ) -> tuple[Conditional, float]:
     """`start` with an adapted law of its first `head` coordinates, and the perplexity of its weights as a share.
 
@@ -42,14 +43,14 @@ def adapt(
     law, best, score, idle = Mixture(np.ones(1), (wide,)), start, -1.0, 0
     for _ in range(rounds):
         trial = start.with_base(Headed(law, tail))
-        z = trial.base.sample(random, draws)
-        u = trial.place(z)
-        logs = target.values(u) - trial.log_density(u)
+        z, base = trial.base.draw(random, draws)
+        u, q = trial.push(z, base)
+        logs = target.values(u) - q
         reached = perplexity(logs)
         idle = 0 if reached > score + _GAIN else idle + 1
         if reached > score:
             best, score = trial, reached
-        if idle >= 2 or not np.isfinite(logs.max()):
+        if idle >= patience or not np.isfinite(logs.max()):
             break
         law = _moved(law, z[:, :h], tempered(logs, max(200.0, 8.0 * h)), components, random)
     return best, score
