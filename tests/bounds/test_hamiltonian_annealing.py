@@ -9,7 +9,8 @@ import pytest
 from jax.scipy.stats import norm
 
 import calipers as cal
-from calipers.bounds.hamiltonian_annealing import annealed_sides, bennett, exact_drawer, prepare
+from calipers.bounds.hamiltonian_annealing import annealed_sides, exact_drawer, prepare
+from calipers.bounds.mean_weight import bennett
 from calipers.core.answer import Grounds
 from calipers.core.iterate import log_z
 from calipers.core.method import Limits, Refusal

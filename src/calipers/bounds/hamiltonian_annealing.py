@@ -11,7 +11,6 @@ region. The float64 rounding of the user's density is taken to be below 2⁻⁴�
 `calipers.sampling.hamiltonian`; Waudby-Smith & Ramdas, *Estimating means of bounded variables by betting* (2023).
 """
 
-import functools
 import itertools
 import math
 import time
@@ -21,24 +20,33 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from calipers.bounds.confidence import BettingSequence, log_mean
+from calipers.bounds.confidence import log_mean
+from calipers.bounds.mean_weight import MeanWeight, bennett
 from calipers.core.answer import NOTHING_ABOVE, Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractContinuousModel
 from calipers.exact.sampling import generator
 from calipers.models.posterior import Posterior
-from calipers.sampling.hamiltonian import Bridge, Passage, Schedule, anneal_backwards, anneal_forwards, even_bridge
+from calipers.sampling.hamiltonian import (
+    Bridge,
+    Passage,
+    Schedule,
+    anneal_backwards,
+    anneal_forwards,
+    even_bridge,
+    hamiltonian_step,
+)
 from calipers.variational.approximation import AbstractApproximation, Elliptical, Mixture
 from calipers.variational.fitting import fit_gaussian
 from calipers.variational.modes import find_modes
-from calipers.variational.slopes import log_density_and_slope
+from calipers.variational.slopes import density_with_slope
 from calipers.variational.target import Target
 
 _BATCH = 256  # chains
 _PILOT_STEPS = 24
 _VARIANCE = 0.3  # of log weights, that the number of steps aims at
 _MOST_STEPS = 4096
-_CEILING = 30.0  # nats above the pilot's mean at which weights are cut, which only lowers their mean
+_WALK = 16  # transitions
 _ROUNDING = 2.0**-40
 _runs = itertools.count()
 
@@ -67,7 +75,7 @@ def prepare(
     **Arguments:** `trial`, q, normalised; `steps`, K, or None for as many as bring the variance of log weights to about
     0.3; `leaps` of every transition; `seconds` that a batch may take at most.
     """
-    bridge = Bridge(functools.partial(log_density_and_slope, trial), target.gradients, preconditioner(trial), leaps)
+    bridge = Bridge(density_with_slope(trial), target.gradients, preconditioner(trial), leaps)
     first = Schedule(np.linspace(0.0, 1.0, _PILOT_STEPS + 1) ** 2, np.full(_PILOT_STEPS + 1, trial.dimension**-0.25))
     began = time.perf_counter()
     seen = anneal_forwards(bridge, first, trial.sample(random, _BATCH), random, tune=True)
@@ -96,34 +104,6 @@ def _variance(passage: Passage) -> float:
     """Variance of log weights, those cut off that are as good as zero."""
     logs = passage.logs[np.isfinite(passage.logs)]
     return float(np.maximum(logs, np.median(logs) - 20.0).var()) if len(logs) > 1 else math.inf
-
-
-class _Weights:
-    """Log weights whose mean is to be bounded from below, and the confidence sequence that does it."""
-
-    def __init__(self, pilot: np.ndarray, target: int, delta: float):
-        self.scale = log_mean(pilot)
-        if not math.isfinite(self.scale):
-            self.scale = 0.0
-        self.sequence = BettingSequence(self._cut(pilot), target, delta, 0.0)
-        self.logs = np.zeros(0)
-
-    def _cut(self, logs: np.ndarray) -> np.ndarray:
-        return np.exp(np.minimum(logs - self.scale, _CEILING))
-
-    def add(self, logs: np.ndarray) -> None:
-        self.sequence.update(self._cut(logs))
-        self.logs = np.concatenate([self.logs, logs])
-
-    def log_lower(self) -> float:
-        """A lower bound on the log of the mean weight, at the δ given; −inf when it says nothing."""
-        low = self.sequence.bounds()[0]
-        return self.scale + math.log(low) if low > 0.0 else -math.inf
-
-    def cv2(self) -> float:
-        """Squared coefficient of variation."""
-        weights = np.exp(self.logs - self.logs.max())
-        return max(len(weights) * float(weights @ weights) / float(weights.sum()) ** 2 - 1.0, 0.0)
 
 
 class HamiltonianAnnealing(AbstractMethod):
@@ -219,12 +199,11 @@ def annealed_sides(
     share = limits.delta if draws is None else 0.5 * limits.delta
     most = chains if chains is not None else _affordable(prepared, limits, draws is not None)
     look = ("Hamiltonian annealing", next(_runs))
-    below = _Weights(prepared.pilot.logs, most, share)
-    back = anneal_backwards(
-        prepared.bridge, prepared.schedule, prepared.pilot.end.u if draws is None else draws(_BATCH), random
-    )
-    above = None if draws is None else _Weights(back.logs, most, share)
-    stats = {"upper_if_mixed": -log_mean(back.logs)} if draws is None else {}  # an estimate: where the pilot ended
+    below = MeanWeight(prepared.pilot.logs, most, share)
+    start = _ends(prepared, random) if draws is None else draws(_BATCH)
+    back = anneal_backwards(prepared.bridge, prepared.schedule, start, random)
+    above = None if draws is None else MeanWeight(back.logs, most, share)
+    stats = {"upper_if_mixed": -log_mean(back.logs)} if draws is None else {}  # an estimate
     done = 0
     while done < most:
         count = min(_BATCH, most - done)
@@ -239,6 +218,18 @@ def annealed_sides(
             return  # further chains would not narrow the bracket by much
 
 
+def _ends(prepared: Bracketed, random: np.random.Generator) -> np.ndarray:
+    """Where the pilot's chains ended, drawn by their weights, and a walk from there: nearly posterior draws."""
+    logs = prepared.pilot.logs
+    weights = (
+        np.exp(logs - log_mean(logs)) / len(logs) if np.isfinite(logs).any() else np.full(len(logs), 1.0 / len(logs))
+    )
+    cloud = prepared.bridge.cloud(prepared.pilot.end.u[random.choice(len(logs), len(logs), p=weights / weights.sum())])
+    for _ in range(_WALK):
+        cloud, _ = hamiltonian_step(prepared.bridge, cloud, 1.0, float(prepared.schedule.step[-1]), random)
+    return cloud.u
+
+
 def _affordable(prepared: Bracketed, limits: Limits, both: bool) -> int:
     """Chains each way that fit the time, or that bring a side within a tenth of the gap."""
     logs = prepared.pilot.logs - log_mean(prepared.pilot.logs)
@@ -249,7 +240,7 @@ def _affordable(prepared: Bracketed, limits: Limits, both: bool) -> int:
 
 
 def _answer(
-    prepared: Bracketed, below: _Weights, above: _Weights | None, delta: float, look: tuple, name: str, known: dict
+    prepared: Bracketed, below: MeanWeight, above: MeanWeight | None, delta: float, look: tuple, name: str, known: dict
 ) -> Answer:
     low, upper = below.log_lower(), NOTHING_ABOVE
     error = _ROUNDING * (1.0 + float(np.abs(prepared.pilot.end.high).max()))
@@ -273,24 +264,3 @@ def _side(value: float, error: float, sign: float, delta: float, look: tuple, na
     if math.isfinite(value):
         return Side(outward(value, error, sign), Grounds.STATISTICAL, delta, name, look=look)
     return Side(sign * math.inf, Grounds.NONE, delta, reason="the weights vary too much to bound Z", look=look)
-
-
-def bennett(forwards: np.ndarray, backwards: np.ndarray) -> float:
-    """Bennett's acceptance ratio: the log Z at which Σ 1/(1 + e^{c − w}) and its mirror image balance; by bisection.
-
-    **Arguments:** log weights w with E[e^w] = Z, and log weights w′ with E[e^{w′}] = 1/Z.
-    **Source** Bennett, *Efficient estimation of free energy differences from Monte Carlo data* (1976).
-    """
-    ratio = math.log(len(forwards) / len(backwards))
-
-    def excess(z: float) -> float:
-        up = np.exp(-np.logaddexp(0.0, ratio + z - forwards)).sum()
-        down = np.exp(-np.logaddexp(0.0, -ratio - z - backwards)).sum()
-        return float(up - down)
-
-    ends = np.concatenate([forwards[np.isfinite(forwards)], -backwards[np.isfinite(backwards)]])
-    low, high = float(ends.min()) - 10.0, float(ends.max()) + 10.0
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if excess(middle) > 0.0 else (low, middle)
-    return 0.5 * (low + high)
