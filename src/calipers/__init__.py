@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "calipers.core.answer": ("Answer", "Belief", "Grounds", "Result", "Side"),
+    "calipers.core.answer": ("Answer", "Belief", "Grounds", "Misleading", "Result", "Side"),
     "calipers.core.iterate": ("iterate",),
     "calipers.core.method": ("AbstractMethod", "Limits", "Plan", "Proves", "Refusal"),
     "calipers.core.model": ("AbstractContinuousModel", "AbstractDiscreteModel", "AbstractModel"),
@@ -32,7 +32,11 @@ _HOMES = {
     "calipers.models.exponential_family": ("ExponentialFamily",),
     "calipers.models.factor_graph": ("FactorGraph",),
     "calipers.models.ising": ("Ising",),
+    "calipers.models.foreign_posteriors": ("from_numpyro", "from_stan"),
+    "calipers.models.hierarchical": ("hierarchical_normal", "normal_mixture"),
     "calipers.models.posterior": ("Posterior",),
+    "calipers.models.prior_check": ("check_prior",),
+    "calipers.models.regression": ("linear_gaussian", "logistic_regression"),
     "calipers.models.tempered": ("Tempered",),
     "calipers.io": ("load", "save"),
     "calipers.io.certificate": ("Certificate",),
@@ -81,11 +85,12 @@ def log_z(
 
     **Arguments:** `model`; `method`; `resume`, a certificate of the same model (or its file) whose claims to start
     from, taken as `computed`: what was found before is kept unless something better is; `limits`, as in
-    `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`, `memory`, `beliefs`, `key`.
+    `calipers.core.iterate.log_z`: `gap`, `time_limit`, `delta`, `memory`, `beliefs`, `key`, `check`.
 
     **Returns:** the last and best `Answer`; its `result` says why the run stopped.
 
-    **Raises:** `Refusal` when the method will not take the model; `ValueError` when `resume` is about another model.
+    **Raises:** `Refusal` when the method will not take the model; `Misleading`, with the answer, when an estimate
+    failed its checks (unless `check=False`); `ValueError` when `resume` is about another model.
     """
     from calipers.auto import Auto
     from calipers.core import iterate

@@ -11,6 +11,7 @@ METHODS = {
     "Planar": "calipers.exact.planar",
     "TransferMatrix": "calipers.exact.transfer_matrix",
     "ModelCounting": "calipers.exact.counting",
+    "Conjugate": "calipers.exact.conjugate",
     "MeanField": "calipers.variational.mean_field",
     "StructuredMeanField": "calipers.bounds.structured_mean_field",
     "RegionBethe": "calipers.bounds.region_bethe",
@@ -26,4 +27,8 @@ METHODS = {
     "HamiltonianAnnealing": "calipers.bounds.hamiltonian_annealing",
     "CurvatureBounds": "calipers.bounds.curvature",
     "Bethe": "calipers.variational.bethe",
+    "DivergenceVI": "calipers.variational.divergence_vi",
+    "GaussianVI": "calipers.variational.gaussian",
+    "PopulationMonteCarlo": "calipers.variational.population_method",
+    "Flow": "calipers.variational.flow",
 }

@@ -3,25 +3,30 @@
     Gaussian      at every mode that counts, joined into a mixture if there are several
     conditional   the same, bending with the coordinates that govern the others
     population    its first coordinates adapted to its own importance weights, towards the least KL(p ‖ q)
+    flow          an autoregressive flow on top of the conditional Gaussian (with the extra `flows`)
     tempered      population Monte Carlo over all coordinates, from a wide start
 
 Proves nothing. Costs seconds for d ≤ 100 where a log weight costs microseconds.
 """
 
+import math
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 
+from calipers.core.method import Limits
 from calipers.variational.approximation import AbstractApproximation, Elliptical, Mixture
 from calipers.variational.assessment import Assessment, assess
 from calipers.variational.conditional import Conditional, Headed, standard, straight
-from calipers.variational.fitting import Fit, fit_conditional, fit_gaussian
-from calipers.variational.modes import Mode, find_modes, starting_points, unseen
+from calipers.variational.fitting import fit_conditional, fit_gaussian
+from calipers.variational.flow import Flow
+from calipers.variational.modes import Mode, find_modes, unseen, wide_start
 from calipers.variational.population import adapt, adapt_weights
 from calipers.variational.target import Target
 
-_LOOK = 8192  # fresh draws to compare trial densities by
+_LOOK, _GLANCE = 8192, 1024  # fresh draws to compare trial densities, and parts of them, by
 _STARTS, _MOST_STARTS = 16, 256
 _SURE = 0.08  # chance of a new mode with which no more starts are made
 _FULL = 200  # dimensions up to which covariances are full, and means and scales bend
@@ -29,6 +34,7 @@ _RANK = 10  # beyond
 _HEAD = 6  # coordinates whose law is adapted
 _APART = 1.5  # deviations, root mean square over coordinates, between the means of two fits of one mode
 _NEGLIGIBLE = 15.0  # nats
+_FLOWING = 100  # dimensions up to which a flow is tried, where flowjax is installed
 _EXACT = 0.98  # of the draws, from which the weights hardly vary and need no wider tails
 _TEMPERED = 40  # dimensions up to which everything is adapted
 
@@ -39,6 +45,14 @@ class Candidate(NamedTuple):
     name: str
     found: Assessment
     plain: Assessment
+
+
+class Part(NamedTuple):
+    """A Gaussian, its fresh ELBO, and E_q[log p̃]."""
+
+    q: Elliptical
+    elbo: float
+    typical: float
 
 
 class Modes(NamedTuple):
@@ -59,34 +73,47 @@ def look_for_modes(target: Target, random: np.random.Generator) -> Modes:
         starts *= 4
 
 
-def gaussians(target: Target, modes: list[Mode], random: np.random.Generator) -> list[Fit]:
+def gaussians(target: Target, modes: list[Mode], random: np.random.Generator) -> list[Part]:
     """A fit from every mode and from the origin; those of one hump are one, those without weight are left out."""
     d = target.dimension
     rank: str | int = "full" if d <= _FULL else _RANK
     starts = [Elliptical(np.zeros(d), np.ones(d)), *(mode.laplace for mode in modes)]
-    fits = [fit_gaussian(target, start, random, rank) for start in starts]
-    fits = sorted((f for f in fits if np.isfinite(f.objective)), key=lambda f: -f.objective)
-    kept: list[Fit] = []
-    for found in fits:
-        if found.objective < fits[0].objective - _NEGLIGIBLE:
+    parts = [_part(target, fit_gaussian(target, start, random, rank).q, random) for start in starts]
+    parts = sorted((p for p in parts if np.isfinite(p.elbo)), key=lambda p: -p.elbo)
+    kept: list[Part] = []
+    for part in parts:
+        if part.elbo < parts[0].elbo - _NEGLIGIBLE:
             break
-        if not any(_same(found.q, other.q) for other in kept):
-            kept.append(found)
+        if all(_apart(target, part, other) for other in kept):
+            kept.append(part)
     return kept
 
 
-def _same(a: Elliptical, b: Elliptical) -> bool:
-    step = a.mean - b.mean
-    z = [step * q.inverse if q.factor.ndim == 1 else q.inverse @ step for q in (a, b)]
-    return min(float(np.sqrt(np.mean(v * v))) for v in z) < _APART
+def _part(target: Target, q: Elliptical, random: np.random.Generator) -> Part:
+    """With the fresh ELBO: the training objective may be fooled by its draws."""
+    u, logs = q.draw(random, _GLANCE)
+    values = target.values(u)
+    return Part(q, float((values - logs).mean()), float(values.mean()))
 
 
-def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -> Iterator[Candidate]:
+def _apart(target: Target, a: Part, b: Part) -> bool:
+    """Whether two fits are of two humps: their means are apart, and log p̃ dips on the way."""
+    step = a.q.mean - b.q.mean
+    z = [step * q.inverse if q.factor.ndim == 1 else q.inverse @ step for q in (a.q, b.q)]
+    if min(float(np.sqrt(np.mean(v * v))) for v in z) < _APART:
+        return False
+    logs = target.values(b.q.mean + np.linspace(0.0, 1.0, 17)[:, None] * step)
+    return bool(logs.min() < max(min(logs[0], logs[-1]) - 1.0, min(a.typical, b.typical) - 3.0))
+
+
+def candidates(
+    target: Target, modes: list[Mode], random: np.random.Generator, limits: Limits = Limits()
+) -> Iterator[Candidate]:
     """Better and better trial densities; whoever reads them stops when one will do."""
     fits = gaussians(target, modes, random)
     if not fits:
         return
-    weights = np.exp([f.objective - fits[0].objective for f in fits])
+    weights = _weights(fits)
     plain = assess(target, _joined([f.q for f in fits], weights), random, _LOOK)
     if plain.share > _EXACT and plain.k_hat < 0.5:
         yield Candidate("Gaussian", plain, plain)
@@ -95,23 +122,29 @@ def candidates(target: Target, modes: list[Mode], random: np.random.Generator) -
     if len(fits) == 1 and target.dimension <= _FULL:
         bent = fit_conditional(target, fits[0].q, random).q
         other = assess(target, bent, random, _LOOK)
+        start = bent if other.elbo > plain.elbo - 0.01 else straight(fits[0].q)
         plain = max(plain, other, key=lambda a: a.elbo)
         yield Candidate("conditional Gaussian", assess(target, _defended([bent], np.ones(1)), random, _LOOK), plain)
-        start = bent if plain is other else straight(fits[0].q)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
         yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
-    elif len(fits) > 1:
-        mixture = adapt_weights(target, _defended([f.q for f in fits], weights), random, _LOOK)
+        if find_spec("flowjax") is not None and target.dimension <= _FLOWING:
+            flow, _ = Flow().fitted(target, start, random, limits)
+            found = assess(target, flow, random, _LOOK)
+            yield Candidate("normalizing flow", found, max(plain, found, key=lambda a: a.elbo))
+    if len(fits) > 1:
+        mixture = adapt_weights(target, _defended([f.q for f in fits], _weights(fits)), random, _LOOK)
         yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain)
     if target.dimension <= _TEMPERED:
-        yield from _tempered(target, fits, random, plain)
+        yield from _tempered(target, random, plain)
 
 
-def _tempered(target: Target, fits: list[Fit], random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
+def _weights(parts: list[Part]) -> np.ndarray:
+    return np.array([math.exp(part.elbo - parts[0].elbo) for part in parts])
+
+
+def _tempered(target: Target, random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
     """Population Monte Carlo over everything, from as wide as the starting points are."""
-    d = target.dimension
-    points = starting_points(target.model, random, 512)
-    wide = Elliptical(points.mean(0), np.linalg.cholesky(np.cov(points.T).reshape(d, d) + 1e-6 * np.eye(d)))
+    d, wide = target.dimension, wide_start(target.model, random)
     for components, draws in ((6, 8192), (20, 16384)):
         adapted, _ = adapt(
             target, straight(wide), random, head=d, components=components, draws=draws, rounds=30, patience=5

@@ -9,8 +9,11 @@ verdict in words. **Cost** seconds for d ≤ 100.
 """
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from calipers.auto.candidates import Candidate, candidates, look_for_modes
 from calipers.bounds.curvature import CurvatureBounds
@@ -18,7 +21,10 @@ from calipers.bounds.hamiltonian_annealing import annealed_sides, draws_exactly,
 from calipers.core.answer import Answer
 from calipers.core.method import Limits, Plan, Refusal
 from calipers.core.model import AbstractContinuousModel
+from calipers.exact.conjugate import Conjugate
 from calipers.models.posterior import Posterior
+from calipers.models.prior_check import check_prior
+from calipers.variational.assessment import Assessment
 from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
 from calipers.variational.verdict import judge
@@ -26,6 +32,9 @@ from calipers.variational.verdict import judge
 _GOOD = ((0.5, 0.2), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
 _ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
 _CHEAP = 3
+_FINALISTS = 2  # trial densities that are drawn from at length
+_EXPLORED = 10  # dimensions
+_RESERVE = 0.4  # of the time, for the last draws
 
 
 def plan_continuous(model: AbstractContinuousModel, limits: Limits) -> Plan:
@@ -44,34 +53,60 @@ def _draws(model: AbstractContinuousModel) -> bool:
 
 def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> Iterator[Answer]:
     """An answer a candidate, the last one the best."""
-    random = randomness(key)
+    if isinstance(model, Posterior) and model.evidence is not None:
+        known = Conjugate()
+        yield from known.answers(model, known.plan(model, plan.limits))
+        return
+    random, began = randomness(key), time.monotonic()
     target = Target(model)
     found = look_for_modes(target, random)
     stats: dict[str, Any] = {"modes": len(found.modes)}
     yield from _structural(model, plan.limits)
     tried: list[Candidate] = []
-    for candidate in candidates(target, found.modes, random):
+    for candidate in candidates(target, found.modes, random, plan.limits):
         tried.append(candidate)
-        if _good(candidate):
+        if _enough(tried, len(found.modes) > 1 and target.dimension <= _EXPLORED):
             break
-        if len(tried) >= _CHEAP and any(_acceptable(c) for c in tried):
+        if plan.limits.seconds_left() < _RESERVE * _seconds(plan.limits, began):
             break
         yield Answer(stats=stats | {"fit": candidate.name, "elbo": candidate.plain.elbo})
     if not tried:
         raise Refusal("no start had a finite log weight; check the density, its constraints and its data")
-    best = min(tried, key=_rank)
+    best, final = _finals(target, sorted(tried, key=_rank), random, plan.limits)
     rivals = [c.found for c in tried if c is not best]
-    final = until(target, best.found.q, random, plan.limits)
-    verdict = judge(final, unseen=found.unseen, rival=max(rivals, key=lambda a: a.log_z, default=None))
-    stats |= {
-        "fit": best.name,
-        "elbo": best.plain.elbo,
-        "elbo_error": best.plain.elbo_error,
-        "k_hat_q": best.plain.k_hat,
-    }
-    yield answer(target, final, verdict, stats)
+    prior = check_prior(model) if _draws(model) else None
+    rival = max(rivals, key=lambda a: a.log_z, default=None)
+    verdict = judge(final, unseen=found.unseen, rival=rival, prior=None if prior is None else prior.complaint)
+    if prior is not None:
+        stats["prior"] = prior.words
+    stats |= {"fit": best.name, "elbo": best.plain.elbo, "elbo_error": best.plain.elbo_error}
+    yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
     if plan.limits.delta > 0.0 and key is not None:
         yield from _statistical(model, target, best.found.q, random, plan.limits)
+
+
+def _seconds(limits: Limits, began: float) -> float:
+    """How long the whole run may take."""
+    return limits.deadline - began
+
+
+def _enough(tried: list[Candidate], explore: bool) -> bool:
+    """Whether no further trial densities are needed; a few dimensions with several modes are explored to the end."""
+    if explore:
+        return False
+    return _good(tried[-1]) or (len(tried) >= _CHEAP and any(_acceptable(c) for c in tried))
+
+
+def _finals(
+    target: Target, ranked: list[Candidate], random: np.random.Generator, limits: Limits
+) -> tuple[Candidate, Assessment]:
+    """The best of the few most promising, by all their draws."""
+    finals: list[tuple[Candidate, Assessment]] = []
+    for candidate in ranked[:_FINALISTS]:
+        finals.append((candidate, until(target, candidate.found.q, random, limits)))
+        if finals[-1][1].k_hat < _GOOD[0][0] or limits.seconds_left() < 0.0:
+            break
+    return min(finals, key=lambda pair: (pair[1].k_hat > 0.7, pair[1].error))
 
 
 def _good(candidate: Candidate) -> bool:

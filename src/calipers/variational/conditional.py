@@ -104,11 +104,12 @@ def straight(gaussian: Elliptical) -> Conditional:
     return Conditional(dense, np.arange(d), np.zeros((d, 2)), np.zeros((d, 1)), standard(d))
 
 
-def bend(z: np.ndarray, scales: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """w and s of rows z."""
+def bend(z: Any, scales: np.ndarray, means: np.ndarray) -> tuple[Any, Any]:
+    """w and s of rows z; NumPy or JAX."""
+    xp: Any = jnp if isinstance(z, jax.Array) else np
     governing = z[:, : means.shape[1]]
-    s = np.clip(_features(governing) @ scales.T, -_MOST_BEND, _MOST_BEND)
-    return z * np.exp(s) + _square(governing) @ means.T, s
+    s = xp.clip(_features(governing) @ scales.T, -_MOST_BEND, _MOST_BEND)
+    return z * xp.exp(s) + _square(governing) @ means.T, s
 
 
 def _square(z: Any) -> Any:

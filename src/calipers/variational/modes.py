@@ -45,6 +45,13 @@ def starting_points(model: Any, random: np.random.Generator, count: int) -> np.n
     return points
 
 
+def wide_start(model: Any, random: np.random.Generator) -> Elliptical:
+    """A Gaussian as wide as the starting points are."""
+    points = starting_points(model, random, 512)
+    d = points.shape[1]
+    return Elliptical(points.mean(0), np.linalg.cholesky(np.cov(points.T).reshape(d, d) + 1e-6 * np.eye(d)))
+
+
 def find_modes(target: Target, random: np.random.Generator, *, starts: int = 16, most: int = 32) -> list[Mode]:
     """The distinct maxima that `starts` ascents reach, by Laplace evidence, at most `most`; may be empty."""
     found = maximise(target.gradients, starting_points(target.model, random, starts), most=400)

@@ -28,13 +28,17 @@ class Verdict(NamedTuple):
     words: str
 
 
-def judge(found: Assessment, *, unseen: float = 0.0, rival: Assessment | None = None) -> Verdict:
+def judge(
+    found: Assessment, *, unseen: float = 0.0, rival: Assessment | None = None, prior: str | None = None
+) -> Verdict:
     """The verdict on an assessment.
 
     **Arguments:** `found`; `unseen`, the chance that one more start would find a new mode; `rival`, the best
-    assessment of another trial density.
+    assessment of another trial density; `prior`, what is wrong with it.
     """
-    reasons = list(_reasons(found, unseen, rival))
+    if prior is not None:
+        return Verdict("none", f"do not trust, because {prior}")
+    reasons = _reasons(found, unseen, rival)
     good = f"k̂ = {found.k_hat:.2f}, {found.ess:.0f} effective draws, log Z ± {found.error:.2g}"
     if not reasons:
         return Verdict("trust", f"trust: {good}")
