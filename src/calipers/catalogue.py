@@ -13,6 +13,7 @@ METHODS = {
     "ModelCounting": "calipers.exact.counting",
     "Conjugate": "calipers.exact.conjugate",
     "MeanField": "calipers.variational.mean_field",
+    "BlackBoxVI": "calipers.variational.black_box",
     "StructuredMeanField": "calipers.bounds.structured_mean_field",
     "RegionBethe": "calipers.bounds.region_bethe",
     "Tangent": "calipers.bounds.tangent",
