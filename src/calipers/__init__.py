@@ -74,6 +74,7 @@ _HOMES = {
     "calipers.variational.self_consistency": ("magnetization_curves", "mean_field_equation"),
     "calipers.bounds.annealed": ("annealed_upper",),
     "calipers.bounds.integration": ("integrated_sides",),
+    "calipers.bounds.validation": ("Validation", "validate"),
     "calipers.bounds.marginal_bounds": ("MarginalBounds", "marginal_bounds"),
     "calipers.bounds.pair_bounds": ("PairBounds", "pair_bounds"),
 }

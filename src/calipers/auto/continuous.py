@@ -3,8 +3,9 @@
 A known evidence (conjugate models) is taken. Otherwise: ascents from several starts, Gaussians by the ELBO at every
 mode, conditional Gaussians, population Monte Carlo; the first whose k̂ is below ½ and whose draws are worth half of
 their number ends the search, else the best is kept. Its log Z is then importance-sampled to a quarter of the gap.
-**Proves** nothing at δ = 0: every number is an estimate, and comes with a verdict in words. At δ > 0 the methods of
-`STATISTICAL` are run for sides. **Cost** seconds for d ≤ 100.
+**Proves** both sides where the model states its curvature; at δ > 0 the lower side, by annealing from the best fit, and
+the upper one too where the model draws from its own posterior. Every other number is an estimate, and comes with a
+verdict in words. **Cost** seconds for d ≤ 100.
 """
 
 import dataclasses
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from calipers.auto.candidates import Candidate, candidates, look_for_modes
+from calipers.bounds.curvature import CurvatureBounds
+from calipers.bounds.hamiltonian_annealing import annealed_sides, draws_exactly, exact_drawer, prepare
 from calipers.core.answer import Answer
-from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
+from calipers.core.method import Limits, Plan, Refusal
 from calipers.core.model import AbstractContinuousModel
 from calipers.exact.conjugate import Conjugate
 from calipers.models.posterior import Posterior
@@ -26,7 +29,6 @@ from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
 from calipers.variational.verdict import Verdict, judge
 
-STATISTICAL: tuple[AbstractMethod, ...] = ()  # run in turn where δ is granted, which they share
 _GOOD = ((0.5, 0.5), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
 _ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
 _CHEAP = 3
@@ -59,6 +61,7 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
     target = Target(model)
     found = look_for_modes(target, random)
     stats: dict[str, Any] = {"modes": len(found.modes)}
+    yield from _structural(model, plan.limits)
     tried: list[Candidate] = []
     for candidate in candidates(target, found.modes, random, plan.limits):
         tried.append(candidate)
@@ -78,7 +81,8 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
         stats["prior"] = prior.words
     stats |= {"fit": best.name, "elbo": best.plain.elbo, "elbo_error": best.plain.elbo_error}
     yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
-    yield from _statistical(model, plan.limits, key)
+    if plan.limits.delta > 0.0 and key is not None:
+        yield from _statistical(model, target, best.found.q, random, plan.limits)
 
 
 def _so_far(target: Target, candidate: Candidate, stats: dict[str, Any]) -> Answer:
@@ -125,14 +129,21 @@ def _rank(candidate: Candidate) -> tuple[bool, float]:
     return candidate.found.k_hat > 0.7, candidate.found.relative
 
 
-def _statistical(model: AbstractContinuousModel, limits: Limits, key: Any) -> Iterator[Answer]:
-    """Sides at δ, which the methods share equally."""
-    if limits.delta <= 0.0 or key is None:
-        return
-    shared = dataclasses.replace(limits, delta=limits.delta / max(len(STATISTICAL), 1))
-    for method in STATISTICAL:
-        try:
-            plan = method.plan(model, shared)
-            yield from (dataclasses.replace(a, plan=None) for a in method.answers(model, plan, key))
-        except Refusal as reason:
-            yield Answer(stats={type(method).__name__: str(reason)})
+def _structural(model: AbstractContinuousModel, limits: Limits) -> Iterator[Answer]:
+    """Deterministic sides, where the model states its curvature."""
+    method = CurvatureBounds()
+    if getattr(model, "curvature", None) is not None:
+        yield from method.answers(model, method.plan(model, limits))
+
+
+def _statistical(
+    model: AbstractContinuousModel, target: Target, trial: Any, random: Any, limits: Limits
+) -> Iterator[Answer]:
+    """Sides at δ: annealing from the best fit, and back from exact draws where the model has them.
+
+    The fit's own estimate stays the value: its verdict is about that one.
+    """
+    prepared = prepare(target, trial, random, seconds=0.1 * max(limits.seconds_left(), 0.0))
+    draws = exact_drawer(model, random) if draws_exactly(model) else None
+    for found in annealed_sides(target, prepared, random, limits, draws=draws):
+        yield dataclasses.replace(found, value=None, stats={f"annealed_{name}": x for name, x in found.stats.items()})

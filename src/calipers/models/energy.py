@@ -17,7 +17,8 @@ class EnergyModel(AbstractContinuousModel):
 
     **Arguments:** `log_density`, from parameters to a scalar in nats (−βE for an energy), written in JAX; `example`,
     parameters of the right structure and shapes; `constraints`, bijectors for the parameters that are not free reals,
-    as in `Space`: `{"sigma": Positive()}`.
+    as in `Space`: `{"sigma": Positive()}`; `curvature`, if known, matrices (A, B) with A ⪯ −∇² log weight(u) ⪯ B
+    at every u, for `CurvatureBounds`.
 
     Arrays that `log_density` needs are best handed to it inside an `eqx.Module` with `__call__`: another model with
     the same function and other arrays is then not compiled again.
@@ -25,9 +26,16 @@ class EnergyModel(AbstractContinuousModel):
 
     log_density: Callable[[Any], Any]
     space: Space
+    curvature: tuple[Any, Any] | None
 
-    def __init__(self, log_density: Callable[[Any], Any], example: Any, constraints: Any = None):
-        self.log_density = log_density
+    def __init__(
+        self,
+        log_density: Callable[[Any], Any],
+        example: Any,
+        constraints: Any = None,
+        curvature: tuple[Any, Any] | None = None,
+    ):
+        self.log_density, self.curvature = log_density, curvature
         self.space = Space(example, constraints)
 
     @property

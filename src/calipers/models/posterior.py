@@ -29,7 +29,8 @@ class Posterior(AbstractContinuousModel):
     * `constraints`, bijectors of the parameters that are not free reals, as in `Space`;
     * `simulate(key, z)` → data, an exact draw from the likelihood;
     * `posterior_sample(key, data)` → z, an exact draw from the posterior (conjugate models);
-    * `evidence(data)`, the exact log evidence (conjugate models). It is taken at its word.
+    * `evidence(data)`, the exact log evidence (conjugate models). It is taken at its word;
+    * `curvature`, matrices (A, B), d × d, with A ⪯ −∇² log weight(u) ⪯ B at every u, for `CurvatureBounds`.
 
     The functions are compared by identity: `with_data` keeps them, and nothing is compiled again.
     """
@@ -42,6 +43,7 @@ class Posterior(AbstractContinuousModel):
     simulate: Callable[[Any, Any], Any] | None
     posterior_sample: Callable[[Any, Any], Any] | None
     evidence: Callable[[Any], Any] | None
+    curvature: tuple[Any, Any] | None
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Posterior(AbstractContinuousModel):
         simulate: Callable[[Any, Any], Any] | None = None,
         posterior_sample: Callable[[Any, Any], Any] | None = None,
         evidence: Callable[[Any], Any] | None = None,
+        curvature: tuple[Any, Any] | None = None,
     ):
         if example is None:
             if prior_sample is None:
@@ -64,7 +67,7 @@ class Posterior(AbstractContinuousModel):
         self.log_prior, self.log_likelihood, self.data = log_prior, log_likelihood, data
         self.space = Space(example, constraints)
         self.prior_sample, self.simulate = prior_sample, simulate
-        self.posterior_sample, self.evidence = posterior_sample, evidence
+        self.posterior_sample, self.evidence, self.curvature = posterior_sample, evidence, curvature
 
     @property
     def dimension(self) -> int:
