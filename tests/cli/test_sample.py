@@ -196,7 +196,7 @@ def test_an_interrupt_keeps_what_was_drawn(run, tmp_path, monkeypatch):
 
 def test_wide_ferromagnets_are_sampled_perfectly(run, tmp_path):
     file = str(tmp_path / "run.npz")
-    done = run("sample", "cubic:8x8x8,T=6", "-n", "3", "-o", file, "--json")
+    done = run("sample", "cubic:8x8x8,T=6", "-n", "3", "-o", file, "--json", "--time-limit", "900")
     assert (done.code, done.json["samples"]["method"]) == (0, "PerfectSampling()")
     assert done.json["samples"]["independent"] is True
     assert np.load(file)["states"].shape == (3, 512)

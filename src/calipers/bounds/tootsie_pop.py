@@ -8,9 +8,9 @@ taken. H is what is not satisfied (ferromagnet.py). **Proves** both sides with p
 no assumption about mixing and none about the variance of anything: the counts' law is known but for A, and a confidence
 sequence for a Poisson mean may be read after every run for one δ, so that time-outs spend nothing (docs/theorems.md,
 theorems S5–S7). With r runs the width is about 7 √(A/r) at δ = 0.01. **Cost** A + 1 perfect samples a run, hence
-about 49 A²/width² of them. **Fails** by a wide interval where A² is large (`BidirectionalAnnealing` needs about A of
-them where chains mix), by no interval where perfect sampling does not end, and refuses all but ferromagnets and what
-flips of spins make of them. **Source** Huber & Schott, *Using TPA for Bayesian inference* (2010), *Random construction
+about 49 A²/width² of them. **Fails** by a wide interval where A² is large (`BidirectionalAnnealing` is then narrower by
+far, if chains mix), by no interval where perfect sampling does not end, and refuses all but ferromagnets and what flips
+of spins make of them. **Source** Huber & Schott, *Using TPA for Bayesian inference* (2010), *Random construction
 of interpolating sets* (2014); Huber, *Approximation algorithms for the normalizing constant of Gibbs distributions*
 (2015).
 """
