@@ -37,6 +37,7 @@ _PILOT, _FEW = 32, 8  # chains, populations
 _TRIAL = 200  # steps of the run that tells how many there should be
 _GRID = (400, 100)  # steps of the run that places them, by heat bath and by temperature
 _VARIANCE = 0.3  # of log weights, that the number of steps aims at
+_FEWEST = 30.0  # effective chains below which their spread does not tell the tail
 _CEILING = 30.0  # nats above the pilot's mean at which weights are cut, which only lowers their mean
 _runs = itertools.count()
 
@@ -105,6 +106,7 @@ class AnnealedImportance(AbstractMethod):
         effective = float(weights.sum() ** 2 / (weights @ weights))
         stats: dict[str, Any] = {"chains": len(logs), "steps": len(pilot.schedule) - 1, "ess": effective}
         stats["cv2"] = max(len(logs) / effective - 1.0, 0.0)
+        stats["reliable"] = effective >= _FEWEST  # the error bar of the value; the side holds anyway
         stats["standard_error"] = math.sqrt(stats["cv2"] / len(logs))
         if low <= 0.0:
             reason = f"the weights of {len(logs)} chains vary too much to bound Z from below"

@@ -7,9 +7,10 @@ After each step the population is resampled (systematically), then moved at the 
 thermodynamic length on a pilot run, and frozen: with fresh draws Ẑ is then unbiased, however badly the kernel mixes
 (docs/theorems.md, theorem S10). **Proves** nothing; `AnnealedImportance(population=…)` makes a lower side at δ of the
 same weights. **Cost** populations · N · steps · sweeps of the kernel. **Fails** where few families survive and the
-kernel does not mix: then all populations may miss the same valleys, and the error bar is too small. **Source**
-Hukushima & Iba (2003); Machta (2010); Del Moral, *Feynman–Kac Formulae* (2004); Bérard, Del Moral & Doucet, *A
-lognormal central limit theorem* (2014).
+kernel does not mix: then all populations may miss the same valleys, and the error bar is too small; and where log Ẑ
+varies by more than half a nat² between populations, which `reliable` says. **Source** Hukushima & Iba (2003); Machta
+(2010); Del Moral, *Feynman–Kac Formulae* (2004); Bérard, Del Moral & Doucet, *A lognormal central limit theorem*
+(2014).
 """
 
 import math
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from calipers.core.answer import Answer
+from calipers.core.answer import Answer, Result
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.sampling import generator
@@ -28,6 +29,7 @@ from calipers.sampling.tempered_path import TemperedPath, tempered_path
 
 _STEP = 0.5  # standard deviations of w between two temperatures
 _FEWEST, _MOST = 8, 4096  # temperatures
+_MOST_VARIANCE = 0.5  # of log Ẑ between populations; above it their number does not tell the tail
 PILOT = (32, 100)  # chains, and steps of theirs
 
 
@@ -42,7 +44,7 @@ class PopulationAnnealing(AbstractMethod):
 
     proves: ClassVar[Proves] = Proves.NOTHING
     population: int = 256
-    populations: int = 8
+    populations: int = 16
     steps: int | None = None
     sweeps: int = 1
     kernel: AbstractKernel | None = None
@@ -74,7 +76,9 @@ class PopulationAnnealing(AbstractMethod):
             value, error = lognormal_mean(np.array(logs))
             stats: dict[str, Any] = {"standard_error": error, "populations": len(logs), "steps": len(schedule) - 1}
             stats |= {"families": min(families), "kernel": repr(path.kernel)}
-            yield Answer(value=path.log_base + value, stats=stats, plan=plan)
+            stats["reliable"] = len(logs) > 2 and float(np.var(logs, ddof=1)) <= _MOST_VARIANCE
+            result = Result.RUNNING if stats["reliable"] else Result.UNCONVERGED
+            yield Answer(value=path.log_base + value, stats=stats, plan=plan, result=result)
 
 
 class Population(NamedTuple):
