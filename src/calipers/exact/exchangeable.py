@@ -4,9 +4,9 @@
 
 Two variables are *twins* when swapping them leaves every table alone: same states and single tables, the same tables
 towards everybody else, and a symmetric table between them, if any. Twinship is an equivalence; a class of N_c twins
-with k states is one variable with (N_c + k − 1 choose k − 1) count vectors, and the model a smaller factor graph over those,
-eliminated exactly. **Proves** log Z, both sides. **Cost** linear in the tables; then an elimination. **Fails** by
-refusing tables over three variables, and models in which too few variables are alike.
+with k states is one variable with (N_c + k − 1 choose k − 1) count vectors, and the model a smaller factor graph over
+those, eliminated exactly. **Proves** log Z, both sides. **Cost** linear in the tables; then an elimination. **Fails**
+by refusing tables over three variables, and models in which too few variables are alike.
 **Source** Niepert & Van den Broeck, *Tractability through exchangeability* (AAAI 2014); docs/theorems.md, Theorem 19.
 """
 
@@ -96,14 +96,14 @@ def twins(model: FactorGraph) -> list[np.ndarray]:
     for v in range(model.n):
         own = (model.sizes[v], tuple(sorted(single[v])))
         apart.setdefault((own, frozenset(near[v])), []).append(v)
-        for table in loops[v]:  # as if it were tied to itself, too
-            joined.setdefault((own, frozenset([*near[v], (v, table)])), []).append(v)
+        for loop in loops[v]:  # as if it were tied to itself, too
+            joined.setdefault((own, frozenset([*near[v], (v, loop)])), []).append(v)
     classes, left = [], np.ones(model.n, bool)
     for group in sorted([*apart.values(), *joined.values()], key=len, reverse=True):
-        own = [v for v in group if left[v]]
-        if own:
-            classes.append(np.array(sorted(own), np.int64))
-            left[own] = False
+        members = [v for v in group if left[v]]
+        if members:
+            classes.append(np.array(sorted(members), np.int64))
+            left[members] = False
     return classes
 
 

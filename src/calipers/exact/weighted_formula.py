@@ -37,7 +37,9 @@ def weighted_formula(model: FactorGraph) -> WeightedFormula:
     signed, first = encode(model)
     count = int(first[-1]) + (1 if model.sizes[-1] == 2 else model.sizes[-1]) - 1 if model.n else 0
     clauses = [sorted({2 * (abs(x) - 1) + (x > 0) for x in clause}) for clause in signed]
-    weights, extra, constant = np.zeros((count, 2)), [], []
+    weights = np.zeros((count, 2))
+    extra: list[float] = []
+    constant: list[float] = []
     for scope, table in zip(model.scopes, model.tables, strict=True):
         if len(scope) == 1:
             _weigh(weights, model.sizes[scope[0]], int(first[scope[0]]) - 1, table)
