@@ -22,12 +22,13 @@ def test_the_evidence_of_linear_regression():
     x, y = model.data
     with jax.enable_x64(True):
         found = float(model.evidence(model.data))
-        draws = jax.vmap(lambda k: model.posterior_sample(k, model.data))(jax.random.split(jax.random.key(0), 20_000))
+        keys = jax.random.split(jax.random.key(0), 20_000)
+        draws = np.asarray(jax.vmap(lambda k: model.posterior_sample(k, model.data))(keys))
     covariance = x @ np.diag([1.0, 4.0, 9.0]) @ x.T + 0.36 * np.eye(7)
     assert found == pytest.approx(multivariate_normal(np.zeros(7), covariance).logpdf(y), abs=1e-10)
     precision = x.T @ x / 0.36 + np.diag([1.0, 1 / 4.0, 1 / 9.0])
     np.testing.assert_allclose(np.mean(draws, 0), np.linalg.solve(precision, x.T @ y / 0.36), atol=0.05)
-    np.testing.assert_allclose(np.cov(np.asarray(draws).T), np.linalg.inv(precision), atol=0.05)
+    np.testing.assert_allclose(np.cov(draws.T), np.linalg.inv(precision), atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_the_evidence_of_linear_regression():
 def test_priors_are_normalised_and_data_can_be_simulated(model):
     check = cal.check_prior(model)
     assert check.normalised is not False
-    assert abs(check.log_total) < 5.0 * check.error + 0.01
+    assert check.normalised is None or abs(check.log_total) < 5.0 * check.error + 0.01
     with jax.enable_x64(True):
         z = model.prior_sample(jax.random.key(1))
         data = model.simulate(jax.random.key(2), z)

@@ -20,8 +20,8 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
 from calipers.core.model import AbstractContinuousModel
 from calipers.exact.conjugate import Conjugate
 from calipers.models.posterior import Posterior
-from calipers.models.prior_check import check_prior
 from calipers.variational.assessment import Assessment
+from calipers.variational.prior_check import check_prior
 from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
 from calipers.variational.verdict import Verdict, judge
