@@ -1,7 +1,7 @@
 """Log evidences measured: errors against exact values, verdicts, k̂ and CPU seconds, beside other libraries.
 
-Pieces (a target, a seed and a tool) are independent, each in a process of its own, so that CPU seconds count imports and
-compilation; a piece that is in the file of results is not done again. Targets are those of `targets.py`.
+Pieces (a target, a seed and a tool) are independent, each in a process of its own, so that CPU seconds count imports
+and compilation; a piece that is in the file of results is not done again. Targets are those of `targets.py`.
 
 * calipers  `cal.log_z(model)`
 * numpyro   AutoMultivariateNormal and AutoIAFNormal, 5000 steps of Adam, importance weights of 4000 draws

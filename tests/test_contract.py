@@ -3,6 +3,8 @@
 import math
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import calipers as cal
@@ -77,6 +79,37 @@ def test_estimates_keep_the_contract(method):
     check_method(method, key=jax.random.key(5))
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(method)
+def _posteriors():
+    """Small densities over reals with a known log Z: conjugate, constrained, with its own formula or without."""
+    x = np.stack([np.ones(6), np.arange(6.0)], 1)
+    known = cal.linear_gaussian(x, x @ [0.5, -0.3] + 0.1, noise=0.8)
+    unknown = cal.Posterior(known.log_prior, known.log_likelihood, known.data, prior_sample=known.prior_sample)
+    log_z = cal.log_z(known, cal.Conjugate()).value
+    gamma = cal.EnergyModel(lambda s: 3.0 * jnp.log(s) - 2.0 * s, np.ones(()), cal.Positive())
+    return [
+        zoo.ZooModel("conjugate", known, log_z),
+        zoo.ZooModel("without its formula", unknown, log_z),
+        zoo.ZooModel("gamma", gamma, math.lgamma(4.0) - 4.0 * math.log(2.0)),
+    ]
+
+
+CONTINUOUS = [
+    cal.Conjugate(),
+    cal.GaussianVI(starts=2),
+    cal.GaussianVI(rank="diagonal", starts=2),
+    cal.GaussianVI(rank=1, starts=2),
+    cal.PopulationMonteCarlo(components=3, draws=2000, rounds=4),
+    cal.PopulationMonteCarlo(head=None, components=3, draws=2000, rounds=8),
+    cal.Auto(),
+]
+
+
+@pytest.mark.parametrize("method", CONTINUOUS, ids=repr)
+def test_methods_for_posteriors_keep_the_contract(method):
+    check_method(method, models=_posteriors())
+    if not isinstance(method, cal.Auto):
+        with pytest.raises(AssertionError, match="refused every model"):
+            check_method(method)
 
 
 @pytest.mark.parametrize("example", zoo.models(), ids=lambda m: m.name)

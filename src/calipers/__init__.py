@@ -35,7 +35,7 @@ _HOMES = {
     "calipers.models.foreign_posteriors": ("from_numpyro", "from_stan"),
     "calipers.models.hierarchical": ("hierarchical_normal", "normal_mixture"),
     "calipers.models.posterior": ("Posterior",),
-    "calipers.models.prior_check": ("check_prior",),
+    "calipers.variational.prior_check": ("check_prior",),
     "calipers.models.regression": ("linear_gaussian", "logistic_regression"),
     "calipers.models.tempered": ("Tempered",),
     "calipers.io": ("load", "save"),

@@ -41,11 +41,12 @@ _TEMPERED = 40  # dimensions up to which everything is adapted
 
 
 class Candidate(NamedTuple):
-    """A trial density, what it is worth, and the ELBO of the plain fit that it rests on."""
+    """A trial density, what it is worth, the plain fit that it rests on, and the humps that were found."""
 
     name: str
     found: Assessment
     plain: Assessment
+    humps: int
 
 
 class Part(NamedTuple):
@@ -117,53 +118,60 @@ def candidates(
     weights = _weights(fits)
     plain = assess(target, _joined([f.q for f in fits], weights), random, _LOOK)
     if plain.share > _EXACT and plain.k_hat < 0.5:
-        yield Candidate("Gaussian", plain, plain)
+        yield Candidate("Gaussian", plain, plain, len(fits))
         return
-    yield Candidate("Gaussian", assess(target, _defended([f.q for f in fits], weights), random, _LOOK), plain)
+    defended = assess(target, _defended([f.q for f in fits], weights), random, _LOOK)
+    yield Candidate("Gaussian", defended, plain, len(fits))
     if len(fits) == 1 and target.dimension <= _FULL:
         bent = fit_conditional(target, fits[0].q, random).q
         other = assess(target, bent, random, _LOOK)
         start = bent if other.elbo > plain.elbo - 0.01 else straight(fits[0].q)
         plain = max(plain, other, key=lambda a: a.elbo)
-        yield Candidate("conditional Gaussian", assess(target, _defended([bent], np.ones(1)), random, _LOOK), plain)
+        defended = assess(target, _wary(bent), random, _LOOK)
+        yield Candidate("conditional Gaussian", defended, plain, 1)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
-        yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
+        yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain, 1)
         if find_spec("flowjax") and target.dimension <= _FLOWING and limits.seconds_left() > _FLOW_SECONDS:
             flow, _ = Flow().fitted(target, start, random, limits)
             found = assess(target, flow, random, _LOOK)
-            yield Candidate("normalizing flow", found, max(plain, found, key=lambda a: a.elbo))
+            yield Candidate("normalizing flow", found, max(plain, found, key=lambda a: a.elbo), 1)
     if len(fits) > 1:
-        mixture = adapt_weights(target, _defended([f.q for f in fits], _weights(fits)), random, _LOOK)
-        yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain)
+        mixture = adapt_weights(target, _wary_mixture([f.q for f in fits], _weights(fits)), random, _LOOK)
+        yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain, len(fits))
     if target.dimension <= _TEMPERED:
-        yield from _tempered(target, random, plain)
+        yield from _tempered(target, random, plain, len(fits))
 
 
 def _weights(parts: list[Part]) -> np.ndarray:
     return np.array([math.exp(part.elbo - parts[0].elbo) for part in parts])
 
 
-def _tempered(target: Target, random: np.random.Generator, plain: Assessment) -> Iterator[Candidate]:
+def _tempered(target: Target, random: np.random.Generator, plain: Assessment, humps: int) -> Iterator[Candidate]:
     """Population Monte Carlo over everything, from as wide as the starting points are."""
     d, wide = target.dimension, wide_start(target.model, random)
     for components, draws in ((6, 8192), (20, 16384)):
         adapted, _ = adapt(
             target, straight(wide), random, head=d, components=components, draws=draws, rounds=30, patience=5
         )
-        yield Candidate("tempered population Monte Carlo", assess(target, adapted, random, _LOOK), plain)
+        yield Candidate("tempered population Monte Carlo", assess(target, adapted, random, _LOOK), plain, humps)
 
 
 def _joined(parts: list[Elliptical], weights: np.ndarray) -> AbstractApproximation:
     return parts[0] if len(parts) == 1 else Mixture(weights, tuple(parts))
 
 
-def _defended(parts: list[Elliptical] | list[Conditional], weights: np.ndarray) -> Mixture | Conditional:
-    """The same with a fifth of its draws from wider tails, of the first coordinates and of all."""
-    if len(parts) == 1:
-        conditional = parts[0] if isinstance(parts[0], Conditional) else straight(parts[0])
-        d = conditional.dimension
-        h = min(d, _HEAD)
-        laws = (standard(d), Headed(standard(h, 1.3, 5.0), d - h), standard(d, 1.05, 5.0))
-        return conditional.with_base(Mixture(np.array([0.8, 0.1, 0.1]), laws))
-    wider = [q.widened(1.2, 5.0) for q in parts if isinstance(q, Elliptical)]
+def _defended(parts: list[Elliptical], weights: np.ndarray) -> Mixture | Conditional:
+    """The same with a tenth or more of its draws from wider tails."""
+    return _wary(straight(parts[0])) if len(parts) == 1 else _wary_mixture(parts, weights)
+
+
+def _wary_mixture(parts: list[Elliptical], weights: np.ndarray) -> Mixture:
+    wider = [q.widened(1.2, 5.0) for q in parts]
     return Mixture(np.concatenate([0.9 * weights, 0.1 * weights]), (*parts, *wider))
+
+
+def _wary(q: Conditional) -> Conditional:
+    """A fifth of the draws from wider tails, of the first coordinates and of all."""
+    d, h = q.dimension, min(q.dimension, _HEAD)
+    laws = (standard(d), Headed(standard(h, 1.3, 5.0), d - h), standard(d, 1.05, 5.0))
+    return q.with_base(Mixture(np.array([0.8, 0.1, 0.1]), laws))

@@ -23,8 +23,8 @@ from calipers.core.method import Limits, Plan, Refusal
 from calipers.core.model import AbstractContinuousModel
 from calipers.exact.conjugate import Conjugate
 from calipers.models.posterior import Posterior
-from calipers.models.prior_check import check_prior
 from calipers.variational.assessment import Assessment
+from calipers.variational.prior_check import check_prior
 from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
 from calipers.variational.verdict import Verdict, judge
@@ -65,7 +65,7 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
     tried: list[Candidate] = []
     for candidate in candidates(target, found.modes, random, plan.limits):
         tried.append(candidate)
-        if _enough(tried, len(found.modes) > 1 and target.dimension <= _EXPLORED):
+        if _enough(tried, candidate.humps > 1 and target.dimension <= _EXPLORED):
             break
         if plan.limits.seconds_left() < _RESERVE * _seconds(plan.limits, began):
             break
@@ -74,11 +74,12 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
         raise Refusal("no start had a finite log weight; check the density, its constraints and its data")
     best, final = _finals(target, sorted(tried, key=_rank), random, plan.limits)
     rivals = [c.found for c in tried if c is not best]
-    prior = check_prior(model) if _draws(model) else None
     rival = max(rivals, key=lambda a: a.log_z, default=None)
-    verdict = judge(final, unseen=found.unseen, rival=rival, prior=None if prior is None else prior.complaint)
-    if prior is not None:
-        stats["prior"] = prior.words
+    missing, complaint = found.unseen if best.humps > 1 else 0.0, None
+    if isinstance(model, Posterior) and model.prior_sample is not None:
+        prior = check_prior(model)
+        stats["prior"], complaint = prior.words, prior.complaint
+    verdict = judge(final, unseen=missing, rival=rival, prior=complaint)
     stats |= {"fit": best.name, "elbo": best.plain.elbo, "elbo_error": best.plain.elbo_error}
     yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
     if plan.limits.delta > 0.0 and key is not None:

@@ -3,7 +3,7 @@
     p(z | x) = p(z) p(x | z) / p(x),      log Z = log p(x) = log ∫ p(z) p(x | z) dz
 
 The prior has to be normalised, or log Z is off by the log of its total: `sigma ~ half-normal` written without its
-factor 2 moves log Z by log 2 = 0.693 nats. `check_prior` (in `calipers.models.prior_check`) looks. **Source** any
+factor 2 moves log Z by log 2 = 0.693 nats. `check_prior` (in `calipers.variational.prior_check`) looks. **Source** any
 textbook; for simulated data as a test of a computation, Talts et al., *Simulation-based calibration* (2018).
 """
 

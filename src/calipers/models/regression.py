@@ -87,7 +87,7 @@ def linear_gaussian(x: Any, y: Any, *, noise: float = 1.0, prior_scale: Any = 1.
     rows, scale = _rows(x, y), _scale(x, prior_scale)
     if not noise > 0.0:
         raise ValueError(f"noise is {noise}; it must be positive")
-    prior, likelihood = NormalPrior(scale), GaussianNoise(scale, np.float64(noise))
+    prior, likelihood = NormalPrior(scale), GaussianNoise(scale, np.asarray(noise, np.float64))
     return Posterior(
         prior,
         likelihood,

@@ -4,7 +4,7 @@
 
 r is a Gaussian with the moments of half of the draws, a little narrowed; the other half is averaged. A prior that
 leaves out the factor 2 of a half-normal has log Z = −log 2 = −0.693. **Proves** nothing: an estimate with its standard
-error, and none where the ratios vary too much. **Cost** a few thousand prior densities. **Fails** for priors in many
+error, and none where the ratios vary too much or their tail is heavy (k̂ ≥ ½). **Cost** a few thousand prior densities. **Fails** for priors in many
 dimensions that are far from a Gaussian. **Source** reciprocal importance sampling, Gelfand & Dey (1994).
 """
 
@@ -16,9 +16,11 @@ import jax
 import numpy as np
 
 from calipers.models.posterior import Posterior
+from calipers.variational.pareto import pareto_smooth
 
 _DRAWS = 4096
 _NARROWED = 0.8
+_HEAVY = 0.5  # k̂ of the ratios, from which their average is not trusted
 _VARIES = 0.1  # of standard error, from which nothing is said
 
 
@@ -54,9 +56,10 @@ def check_prior(posterior: Posterior, seed: int = 0) -> PriorCheck:
     z = np.linalg.solve(factor, (u[held] - centre).T)
     r = -0.5 * (z * z).sum(0) - np.log(np.diag(factor)).sum() - 0.5 * len(spread) * math.log(2.0 * math.pi)
     ratios = r - logs[held]
-    log_mean = float(np.logaddexp.reduce(ratios)) - math.log(len(ratios))
-    error = float(np.exp(ratios - log_mean).std()) / math.sqrt(len(ratios))
-    return _judge(-log_mean, error)
+    smoothed, k_hat = pareto_smooth(ratios)
+    log_mean = float(np.logaddexp.reduce(smoothed)) - math.log(len(ratios))
+    error = float(np.exp(smoothed - log_mean).std()) / math.sqrt(len(ratios))
+    return _judge(-log_mean, error if k_hat < _HEAVY else math.inf)
 
 
 @eqx.filter_jit
