@@ -32,6 +32,7 @@ _ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
 _CHEAP = 3
 _FINALISTS = 2  # trial densities that are drawn from at length
 _EXPLORED = 10  # dimensions
+_SOUND = 0.05  # standard error up to which another estimate is compared
 _RESERVE = 0.4  # of the time, for the last draws
 
 
@@ -71,6 +72,7 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
         raise Refusal("no start had a finite log weight; check the density, its constraints and its data")
     best, final = _finals(target, sorted(tried, key=_rank), random, plan.limits)
     rivals = [c.found for c in tried if c is not best]
+    final = final._replace(error=float(np.hypot(final.error, _disagreement(final, rivals))))
     rival = max(rivals, key=lambda a: a.log_z, default=None)
     missing, complaint = found.unseen if best.humps > 1 else 0.0, None
     if isinstance(model, Posterior) and model.prior_sample is not None:
@@ -80,6 +82,12 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
     stats |= {"fit": best.name, "elbo": best.plain.elbo, "elbo_error": best.plain.elbo_error}
     yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
     yield from _statistical(model, plan.limits, key)
+
+
+def _disagreement(final: Assessment, rivals: list[Assessment]) -> float:
+    """Half of what other trial densities with sound weights differ by: none has tails for everything."""
+    sound = [a.log_z for a in rivals if a.k_hat < 0.7 and a.relative < _SOUND]
+    return 0.5 * max((abs(z - final.log_z) for z in sound), default=0.0)
 
 
 def _so_far(target: Target, candidate: Candidate, stats: dict[str, Any]) -> Answer:
