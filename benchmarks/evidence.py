@@ -119,7 +119,7 @@ def dynesty_static(name: str, seed: int) -> dict[str, Any]:
 
     def log_likelihood(u: np.ndarray) -> float:
         value = float(weight(u)) - float(norm.logpdf(u, 0.0, 5.0).sum())
-        return value if np.isfinite(value) else -1e300
+        return value if np.isfinite(value) else -1e100
 
     sampler = dynesty.NestedSampler(
         log_likelihood, lambda v: 5.0 * ndtri(v), model.dimension, rstate=np.random.default_rng(seed)

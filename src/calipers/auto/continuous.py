@@ -34,6 +34,7 @@ _ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
 _CHEAP = 3
 _FINALISTS = 2  # trial densities that are drawn from at length
 _EXPLORED = 10  # dimensions
+_SOUND = 0.05  # standard error up to which another estimate is compared
 _RESERVE = 0.4  # of the time, for the last draws
 
 
@@ -74,6 +75,7 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
         raise Refusal("no start had a finite log weight; check the density, its constraints and its data")
     best, final = _finals(target, sorted(tried, key=_rank), random, plan.limits)
     rivals = [c.found for c in tried if c is not best]
+    final = final._replace(error=float(np.hypot(final.error, _disagreement(final, rivals))))
     rival = max(rivals, key=lambda a: a.log_z, default=None)
     missing, complaint = found.unseen if best.humps > 1 else 0.0, None
     if isinstance(model, Posterior) and model.prior_sample is not None:
@@ -84,6 +86,12 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
     yield answer(target, final, verdict, stats | {"k_hat_q": best.plain.k_hat})
     if plan.limits.delta > 0.0 and key is not None:
         yield from _statistical(model, target, best.found.q, random, plan.limits)
+
+
+def _disagreement(final: Assessment, rivals: list[Assessment]) -> float:
+    """Half of what other trial densities with sound weights differ by: none has tails for everything."""
+    sound = [a.log_z for a in rivals if a.k_hat < 0.7 and a.relative < _SOUND]
+    return 0.5 * max((abs(z - final.log_z) for z in sound), default=0.0)
 
 
 def _so_far(target: Target, candidate: Candidate, stats: dict[str, Any]) -> Answer:

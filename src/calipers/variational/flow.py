@@ -159,7 +159,8 @@ def _trainer(static: Any, outer: Conditional, draws: int) -> Callable[..., Any]:
         def step(carry: Any, now: Any) -> Any:
             parameters, moments = carry
             value, gradient = jax.value_and_grad(loss)(parameters, model, now[0])
-            finite = jnp.isfinite(optax.global_norm(gradient)) & jnp.isfinite(value)
+            parts = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)]
+            finite = jnp.isfinite(value) & jnp.stack(parts).all()
             gradient = jax.tree.map(lambda g: jnp.where(finite, g, 0.0), gradient)
             update, moments = _ADAM.update(gradient, moments)
             parameters = optax.apply_updates(parameters, jax.tree.map(lambda g: -now[1] * g, update))
