@@ -79,6 +79,8 @@ def test_estimates_keep_the_contract(method):
     check_method(method, key=jax.random.key(5))
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(method)
+
+
 def _posteriors():
     """Small densities over reals with a known log Z: conjugate, constrained, with its own formula or without."""
     x = np.stack([np.ones(6), np.arange(6.0)], 1)

@@ -34,7 +34,6 @@ METHODS = {
     "MultistateReweighting": "calipers.sampling.reweighting",
     "HamiltonianAnnealing": "calipers.bounds.hamiltonian_annealing",
     "CurvatureBounds": "calipers.bounds.curvature",
-    "Bethe": "calipers.variational.bethe",
     "DivergenceVI": "calipers.variational.divergence_vi",
     "GaussianVI": "calipers.variational.gaussian",
     "PopulationMonteCarlo": "calipers.variational.population_method",
