@@ -54,7 +54,7 @@ STATISTICAL = [
     cal.ImportanceSampling(ibound=1, samples=3000, sweeps=5, orders=2),
     cal.ImportanceSampling(samples=2000),
     cal.AnnealedImportance(chains=64, steps=50),
-    cal.TootsiePop(runs=40),
+    cal.TootsiePop(runs=8),
     cal.BidirectionalAnnealing(chains=20, steps=10, width=1),
     cal.AnnealedImportance(chains=32, population=8, steps=10),
 ]

@@ -54,7 +54,6 @@ _HOMES = {
     "calipers.exact.sampling": ("Samples", "sample"),
     "calipers.exact.thermodynamics": ("energy", "entropy", "heat_capacity", "susceptibility"),
     "calipers.exact.infinite_strip": ("infinite_strip",),
-    "calipers.exact.planar_sampling": ("sample_planar",),
     "calipers.sampling.block_gibbs": ("BlockGibbs",),
     "calipers.sampling.chain": ("Chain", "run_chain"),
     "calipers.sampling.chain_result": ("ChainResult",),

@@ -187,12 +187,14 @@ class Answer:
         return self.lower.grounds, self.upper.grounds
 
     def __and__(self, other: "Answer") -> "Answer":
-        """Both are about the same log Z: keeps the better of each side; the later estimate, belief and statistics."""
+        """Both are about the same log Z: keeps the better of each side; an exact value, or else the later estimate; the
+        later belief and statistics.
+        """
         looks = {**(self.spent or {}), **(other.spent or {})}
         return Answer(
             lower=_better(self.lower, other.lower, 1.0),
             upper=_better(self.upper, other.upper, -1.0),
-            value=self.value if other.value is None else other.value,
+            value=self.value if other.value is None or (self.exact and self.value is not None) else other.value,
             belief=self.belief if other.belief is None else other.belief,
             result=other.result,
             stats={**self.stats, **other.stats},

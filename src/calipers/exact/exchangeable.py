@@ -21,7 +21,7 @@ from scipy.special import gammaln
 from calipers.core.answer import Answer, Result, exact_sides
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
-from calipers.exact.elimination import Elimination
+from calipers.exact.elimination import Elimination, checkable
 from calipers.exact.kernels import ULP
 from calipers.exact.probing import sharpened
 from calipers.models.factor_graph import FactorGraph
@@ -54,14 +54,16 @@ class Exchangeable(AbstractMethod):
         """One exact answer."""
         reduced, counts, inner = plan.structure
         if reduced.log_constant == -math.inf:
-            yield Answer(*exact_sides(-math.inf, 0.0, repr(self)), value=-math.inf, result=Result.EXACT, plan=plan)
+            sides = exact_sides(-math.inf, 0.0, repr(self), lambda: checkable(model))
+            yield Answer(*sides, value=-math.inf, result=Result.EXACT, plan=plan)
             return
         answer = next(Elimination().answers(counts, inner))
         low, high = answer.lower.value, answer.upper.value
         value = 0.5 * (low + high) + reduced.log_constant if math.isfinite(high) else -math.inf
         error = 0.0 if value == -math.inf else 0.5 * (high - low) + _rounding(reduced, counts) + ULP * abs(value)
         stats = {"classes": counts.n}
-        yield Answer(*exact_sides(value, error, repr(self)), value=value, result=Result.EXACT, stats=stats, plan=plan)
+        sides = exact_sides(value, error, repr(self), lambda: checkable(model))
+        yield Answer(*sides, value=value, result=Result.EXACT, stats=stats, plan=plan)
 
 
 def _rounding(reduced: Reduced, counts: FactorGraph) -> float:

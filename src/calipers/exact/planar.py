@@ -148,7 +148,15 @@ def _witness(model: AbstractDiscreteModel | Reduced, task: PlanarTask, reference
     reduced = task.reduced
     sites = np.arange(task.magnet.n) if reduced is None else reduced.variables
     states = (np.arange(2),) * task.magnet.n if reduced is None else reduced.states
+    if reduced is not None and not _of_spins(reduced):
+        return checkable(model) or "a checker draws factors of one and two spins only"
     return drawing_witness(task.graph, np.append(sites, len(states)), states, reference)
+
+
+def _of_spins(reduced: Reduced) -> bool:
+    """Whether every variable keeps one or two states, and every factor joins at most two that keep two."""
+    many = np.array([len(kept) for kept in reduced.states])
+    return bool((many <= 2).all()) and all((many[list(s)] > 1).sum() <= 2 for s in reduced.original.scopes)
 
 
 def _belief(task: PlanarTask, correlations: np.ndarray, error: float) -> Belief | None:

@@ -77,8 +77,10 @@ class Ladder:
         """w of a state's chains, at each of the temperatures that it holds."""
         if not isinstance(state, TemperingState):
             return [self.path.log_weights(self.kernel.states(state))]
-        chains, replicas, n = state.spins.shape
-        down = (state.spins < 0).astype(np.int8).reshape(chains * replicas, n)
+        chains, replicas, n = state.values.shape
+        spins = state.values.dtype == np.int8
+        down = (state.values < 0).astype(np.int8) if spins else state.values
+        down = down.reshape(chains * replicas, n)
         return list(self.path.log_weights(down).reshape(chains, replicas).T)
 
 

@@ -31,6 +31,7 @@ from calipers.exact.closed_form import ClosedForm
 from calipers.exact.counting import ModelCounting
 from calipers.exact.elimination import Elimination
 from calipers.exact.enumeration import Enumeration
+from calipers.exact.exchangeable import Exchangeable
 from calipers.exact.planar import Planar
 from calipers.exact.transfer_matrix import TransferMatrix
 from calipers.io.npz import write_npz
@@ -50,6 +51,7 @@ METHODS: tuple[AbstractMethod, ...] = (
     ClosedForm(),
     Planar(),
     ModelCounting(),
+    Exchangeable(),
     MeanField(starts=2),
     Tangent(width=2, starts=1, sweeps=3),
     Tangent(width=3, starts=2, sweeps=3),
