@@ -11,6 +11,7 @@ from typing import Any
 
 from calipers.auto.schedule import Stream
 from calipers.bounds.annealed import AnnealedImportance
+from calipers.bounds.bidirectional import BidirectionalAnnealing
 from calipers.bounds.clamping import Clamping
 from calipers.bounds.log_determinant import LogDeterminant
 from calipers.bounds.mini_bucket import MiniBucket
@@ -74,15 +75,26 @@ def _of_magnets(model: Any, reduced: Reduced, limits: Limits, key: Any) -> list[
     return streams
 
 
-def statistical(reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:
-    """Streams that bound at δ, which they share."""
+def statistical(model: Any, reduced: Reduced, limits: Limits, key: Any) -> list[Stream]:
+    """Streams that bound at δ, which they share; of magnets that can be sampled perfectly, both ways of annealing."""
     if limits.delta <= 0.0 or key is None:
         return []
-    methods: list[AbstractMethod] = [ImportanceSampling()]
-    if not has_zeros(reduced.model):
-        methods.append(AnnealedImportance())
+    methods: list[tuple[AbstractMethod, Any]] = [(ImportanceSampling(), reduced)]
+    if _ferromagnetic(model, limits):
+        methods.insert(0, (BidirectionalAnnealing(), model))
+    elif not has_zeros(reduced.model):
+        methods.append((AnnealedImportance(), reduced))
     shared = dataclasses.replace(limits, delta=limits.delta / len(methods))
-    return [stream(method, reduced, shared, key) for method in methods]
+    return [stream(method, subject, shared, key) for method, subject in methods]
+
+
+def _ferromagnetic(model: Any, limits: Limits) -> bool:
+    """Whether flips of spins make a ferromagnet of the model, in fields that perfect sampling takes."""
+    try:
+        BidirectionalAnnealing().plan(model, limits)
+    except Refusal:
+        return False
+    return True
 
 
 def stream(method: AbstractMethod, model: Any, limits: Limits, key: Any, opening: float = 0.0) -> Stream:

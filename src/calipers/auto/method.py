@@ -29,7 +29,7 @@ _PROBED = 22.0  # log2 of joint entries from which it may pay to probe for state
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
 _HOPELESS = 46.0  # log2 of joint entries beyond which elimination is not thought of, in slices or not
-_COUNTED = 0.3  # of the time left, for model counting
+_COUNTED = 0.4  # of the time left, for model counting
 _CHANCE = 0.5  # of the time left, for importance sampling where δ is granted
 _MOST = 0.7  # of the time left, that exact work may take
 _LARGE = 20_000  # spins from which bounds over pairs come first: building larger tables takes a while
@@ -188,7 +188,7 @@ def _otherwise(what: _Situation | Ising, limits: Limits, key: Any, begun: bool) 
 
 def _bounds(situation: _Situation, limits: Limits, key: Any) -> Iterator[Answer]:
     model, reduced, order = situation
-    chances = statistical(reduced, limits, key)
+    chances = statistical(model, reduced, limits, key)
     if chances:  # one long step after another: the wider its tables, the fewer samples are needed
         yield from chances[0].alone(_CHANCE * limits.seconds_left())
     yield from alternate([*chances, *deterministic(model, reduced, order.log2_largest, limits, key)])
