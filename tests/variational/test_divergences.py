@@ -69,6 +69,11 @@ def test_derivatives_of_objectives(objective):
         assert slope[i] == pytest.approx(difference, rel=1e-4, abs=1e-7)
 
 
+def test_a_draw_outside_the_density_is_no_bound():
+    logs = np.array([0.1, -np.inf, 0.3])
+    assert perturbative(logs).value == elbo(logs).value == -np.inf
+
+
 def test_the_discrepancy_vanishes_at_the_density_and_its_gradient_is_right():
     trial = family("full", START)
     z = standard_normals(64, 2, np.random.default_rng(3))

@@ -67,7 +67,11 @@ def perturbative(logs: np.ndarray) -> Weighed:
     d/dc = 1 − E[1 + x + x²/2] / E[1 + x + x²/2 + x³/6] vanishes where E[x³] = 0: the one real root of a cubic.
     """
     mean = float(logs.mean())
-    y = logs - mean
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = logs - mean
+        far = not np.isfinite(y**3).all()
+    if far:  # a draw outside the density, or as good as: no third moment
+        return Weighed(-math.inf, np.zeros(len(logs)))
     second, third = float((y**2).mean()), float((y**3).mean())
     roots = np.roots([-1.0, 0.0, -3.0 * second, third])  # E[(y − t)³] = E[y³] − 3 t E[y²] − t³
     shift = float(roots[np.argmin(np.abs(roots.imag))].real)
