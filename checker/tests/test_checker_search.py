@@ -79,7 +79,7 @@ def test_branching_tightens_and_parts_close(tmp_path):
 
 def test_exact_buckets_need_no_parts(tmp_path):
     """Variables 0 and 1 are assigned last to first; what is left, 2 and 3, is in whole buckets."""
-    rows = [
+    rows: list = [
         (2, 1.0, [1, 2], [], 1),
         (3, 1.0, [3, 4], [], 2),
         (1, 0.5, [], [], 4),
@@ -155,7 +155,7 @@ def magnet(fields=(0.0,) * 4):
 
 
 PLUS_MINUS = [[0, 1]] * 4
-MAGNET_ROWS = [
+MAGNET_ROWS: list = [
     (0, 0.5, [0, 4], [], 2),
     (0, 0.5, [1], [], 3),
     (1, 1.0, [2, 5], [], 3),

@@ -21,7 +21,10 @@ def alike(seed: int) -> FactorGraph:
     k = int(rng.integers(2, 4))
     members = rng.integers(1, 5, int(rng.integers(1, 4)))
     of = rng.permutation(np.repeat(np.arange(len(members)), members))
-    draw = lambda *shape: (rng.random(shape) < 0.9) * rng.random(shape)  # noqa: E731
+
+    def draw(*shape):
+        return np.asarray((rng.random(shape) < 0.9) * rng.random(shape))
+
     factors = []
     single = [draw(k) for _ in members]
     inside = [(lambda t: t + t.T)(draw(k, k)) if rng.random() < 0.6 else None for _ in members]

@@ -160,7 +160,8 @@ class Frontier:
 
     def snapshot(self) -> Snapshot:
         """A copy of what is open now."""
-        p, opened = self.prefixes, {}
+        p = self.prefixes
+        opened: dict[int, set[bytes]] = {}
         for slot in p.heap[: self.open].tolist():
             depth = int(p.depth[slot])
             opened.setdefault(depth, set()).add(p.states[slot, :depth].tobytes())

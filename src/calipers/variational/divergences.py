@@ -169,7 +169,7 @@ def _squared(points: jax.Array, model: AbstractContinuousModel, shift: jax.Array
 def _discrepancy(
     model: AbstractContinuousModel, shift: np.ndarray, factor: np.ndarray, points: np.ndarray
 ) -> tuple[jax.Array, jax.Array]:
-    return _squared(jnp.asarray(points), model, shift, factor)
+    return _squared(jnp.asarray(points), model, jnp.asarray(shift), jnp.asarray(factor))
 
 
 def _matched(target: Target, start: Elliptical, random: np.random.Generator, rank: str | int, draws: int) -> Fit:
