@@ -20,6 +20,7 @@ import numpy as np
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractContinuousModel
+from calipers.models.posterior import Posterior
 from calipers.variational.ascent import maximise
 from calipers.variational.target import Target
 
@@ -38,6 +39,8 @@ class CurvatureBounds(AbstractMethod):
     def plan(self, model: AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Refuses models that state no curvature."""
         curvature = getattr(model, "curvature", None)
+        if isinstance(model, Posterior) and callable(curvature):
+            curvature = curvature(model.data)
         if curvature is None:
             raise Refusal("this model does not state its curvature: matrices A ⪯ −∇² log weight ⪯ B, curvature=(A, B)")
         return Plan(f"Gaussian bounds from the curvature of {model.dimension} reals.", curvature, limits=limits)
