@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from calipers.core.model import AbstractContinuousModel
 from calipers.models.space import Space
 
-
 Matrices = tuple[Any, Any]
 Curvature = Matrices | Callable[[Any], Matrices]
 
