@@ -10,6 +10,7 @@ from calipers.variational.cloud import Cloud
 from calipers.variational.pareto import pareto_tail, threshold
 
 _SHOWN = 2000  # draws of each kind in a scatter
+_LEAST_WEIGHT = 0.02  # that is shown
 
 
 def weights_tail(result: Cloud, *, ax: Any = None) -> Any:
@@ -46,9 +47,10 @@ def weights_tail(result: Cloud, *, ax: Any = None) -> Any:
             math.exp(math.log(tail.cut) + top - mean), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1
         )
     ax.set(xlabel="importance weight / its mean", ylabel="share of draws above it")
+    ax.set_xlim(left=max(float(np.exp(largest[-1])), _LEAST_WEIGHT) / 2.0)
     limit = threshold(count)
-    said = "sound" if tail.shape <= limit else "not to be relied on"
-    ax.set_title(f"$\\hat k$ = {tail.shape:.2f}, {said} (limit {limit:.2f})", fontsize=11, color=INK)
+    said = "below" if tail.shape <= limit else "above"
+    ax.set_title(f"$\\hat k$ = {tail.shape:.2f}, {said} the limit {limit:.2f}", fontsize=11, color=INK)
     return ax
 
 
@@ -73,14 +75,26 @@ def pair(result: Cloud, x: str | int = 0, y: str | int = 1, *, ax: Any = None) -
     count = min(_SHOWN, max(int(cloud.effective_size), 1))
     chosen = cloud.chosen(np.random.default_rng(0), count)
     green = COLOURS["Monte Carlo"]
-    ax.plot(u[drawn], v[drawn], ".", color=GREY, markersize=4, alpha=0.35, markeredgewidth=0, zorder=2)
-    ax.plot(u[chosen], v[chosen], ".", color=green, markersize=4, alpha=0.6, markeredgewidth=0, zorder=3)
+    ax.plot(u[drawn], v[drawn], ".", color=GREY, markersize=4, alpha=0.5, markeredgewidth=0, zorder=2)
+    ax.plot(u[chosen], v[chosen], ".", color=green, markersize=4, alpha=0.45, markeredgewidth=0, zorder=3)
     place = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
     note(ax, "drawn from $q$", (0.99, 0.99), GREY, **place)
     note(ax, "resampled by weight", (0.99, 0.93), green, **place)
-    ax.set(xlabel=across, ylabel=up)
-    ax.set_title(f"{len(cloud.weights)} draws, worth {cloud.effective_size:.0f}", fontsize=11, color=INK)
+    frame = [_frame(values[drawn], values[chosen]) for values in (u, v)]
+    ax.set(xlabel=across, ylabel=up, xlim=frame[0], ylim=frame[1])
+    shown = np.stack([np.concatenate([values[drawn], values[chosen]]) for values in (u, v)])
+    lost = int(((shown < np.array(frame)[:, :1]) | (shown > np.array(frame)[:, 1:])).any(0).sum())
+    beyond = f", {lost} dots beyond the frame" if lost else ""
+    ax.set_title(f"{len(cloud.weights)} draws, worth {cloud.effective_size:.0f}{beyond}", fontsize=11, color=INK)
     return ax
+
+
+def _frame(drawn: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
+    """Limits of an axis: all but the farthest draws of either kind, and some air."""
+    low = min(np.quantile(values, 0.003) for values in (drawn, chosen))
+    high = max(np.quantile(values, 0.997) for values in (drawn, chosen))
+    air = 0.08 * (high - low) or 1.0
+    return float(low - air), float(high + air)
 
 
 def _cloud(result: Any) -> Cloud:

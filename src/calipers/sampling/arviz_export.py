@@ -1,8 +1,8 @@
 """What was drawn, as an ArviZ InferenceData, with dimensions (chain, draw).
 
 Series of a run are its posterior, and configurations have a site too. Series of another shape, as overlaps of pairs of
-chains, are left out, and named in the attributes. Independent draws of a fit are one chain. Importing arviz warns of its
-own future; that warning alone is let go by, and only while it is imported.
+chains, are left out, and named in the attributes. Independent draws of a fit are one chain. Importing arviz warns of
+its own future; that warning alone is let go by, and only while it is imported.
 """
 
 import warnings

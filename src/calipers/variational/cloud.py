@@ -60,8 +60,8 @@ class Cloud(eqx.Module):
         """An `arviz.InferenceData` of resampled draws: a posterior of the parameters by name, constrained.
 
         `sample_stats` has the log weight that each draw had, before smoothing, and its unconstrained vector; the
-        attributes have the verdict, k̂, and log Z as an estimate. Draws are independent but for repetitions, and one
-        chain: R̂ says nothing of them. They are as good as the verdict says, and no better for being plotted.
+        attributes have the verdict, k̂ and the estimate of log Z, all of the fit's whole sample, of which a belief keeps
+        20 000 draws. They are independent but for repetitions, and one chain: R̂ says nothing of them.
 
         **Arguments:** `count` of draws, None for as many as the weights are worth; `seed` of the resampling.
 
