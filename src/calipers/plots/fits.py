@@ -38,8 +38,9 @@ def weights_tail(result: Cloud, *, ax: Any = None) -> Any:
     blue, red = COLOURS["mean field"], COLOURS["upper"]
     ax.loglog(np.exp(largest[every]), share[every], ".", color=blue, markersize=5, zorder=3)
     tail = pareto_tail(logs)
+    law = np.ones(1)
     if tail.scale:
-        x = np.exp(np.log(tail.quantiles()) + top - mean)
+        law = x = np.exp(np.log(tail.quantiles()) + top - mean)
         y = (len(tail.order) - np.arange(len(tail.order)) - 0.5) / count
         ax.plot(x, y, color=red, linewidth=1.8, zorder=4)
         note(ax, "Pareto law", (x[len(x) // 2], y[len(y) // 2]), red, xytext=(8, 4), textcoords="offset points")
@@ -47,7 +48,8 @@ def weights_tail(result: Cloud, *, ax: Any = None) -> Any:
             math.exp(math.log(tail.cut) + top - mean), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1
         )
     ax.set(xlabel="importance weight / its mean", ylabel="share of draws above it")
-    ax.set_xlim(left=max(float(np.exp(largest[-1])), _LEAST_WEIGHT) / 2.0)
+    low, high = np.exp(np.array([np.quantile(largest, 0.01), largest[0]]))
+    ax.set_xlim(max(low, _LEAST_WEIGHT) / 1.5, max(high, float(law[-1])) * 1.5)
     limit = threshold(count)
     said = "below" if tail.shape <= limit else "above"
     ax.set_title(f"$\\hat k$ = {tail.shape:.2f}, {said} the limit {limit:.2f}", fontsize=11, color=INK)
