@@ -94,3 +94,26 @@ def test_curvature_follows_the_data():
     assert log_z(fixed, cal.CurvatureBounds()).gap > 0.0
     with pytest.raises(Refusal, match="curvature"):
         log_z(fixed.with_data(other.data), cal.CurvatureBounds())
+
+
+def test_repeated_columns_of_any_scale():
+    """XᵀX is singular but for the prior: the sides hold all the same, by the one-column model that it amounts to."""
+    random = np.random.default_rng(1)
+    column, y = random.normal(size=(40, 1)), (random.random(40) < 0.5).astype(float)
+    u = np.linspace(-12.0, 12.0, 4801)  # the sum of nine coefficients, N(0, 9)
+    logs = -np.logaddexp(0.0, (1.0 - 2.0 * y) * (u[:, None] * column[:, 0])).sum(1)
+    logs += -(u**2) / 18.0 - 0.5 * math.log(18.0 * math.pi)
+    truth = float(np.logaddexp.reduce(logs)) + math.log(u[1] - u[0])
+    for scale in (1.0, 1e4):
+        wide = cal.logistic_regression(np.repeat(scale * column, 9, 1), y, prior_scale=1.0 / scale)
+        answer = log_z(wide, cal.CurvatureBounds())
+        assert answer.lower.value < truth < answer.upper.value
+        assert answer.gap < 3.0
+
+
+def test_what_is_no_curvature():
+    bad = np.diag([1.0, -1.0])
+    with pytest.raises(ValueError, match="not positive definite"):
+        log_z(cal.EnergyModel(lambda u: -0.5 * u @ u, np.zeros(2), curvature=(bad, bad)), cal.CurvatureBounds())
+    with pytest.raises(Refusal, match="not finite"):
+        log_z(cal.logistic_regression(1e200 * np.eye(2), [0, 1]), cal.CurvatureBounds())

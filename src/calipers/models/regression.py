@@ -86,9 +86,10 @@ class LogisticCurvature(eqx.Module):
     def __call__(self, data: Rows) -> tuple[np.ndarray, np.ndarray]:
         x = np.asarray(data[0], np.float64)
         n, d = x.shape
-        squares, precision = (x * x).sum(0), 1.0 / np.asarray(self.scale) ** 2
-        rounding = (n + 2.0) * d * np.finfo(np.float64).eps * squares  # more than XᵀX is off by, as a matrix
-        return np.diag(precision), 0.25 * x.T @ x + np.diag(precision + rounding)
+        precision = np.diag(1.0 / np.asarray(self.scale) ** 2)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+            off = (n + 2.0) * d * np.finfo(np.float64).eps * (x * x).sum(0)  # more than XᵀX is, as a matrix
+            return precision, precision + 0.25 * x.T @ x + np.diag(off)
 
 
 def linear_gaussian(x: Any, y: Any, *, noise: float = 1.0, prior_scale: Any = 1.0) -> Posterior:
