@@ -6,10 +6,12 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
+import equinox as eqx  # noqa: E402
 import matplotlib.pyplot as plt  # noqa: E402
 
 import calipers as cal  # noqa: E402
 from calipers import plots  # noqa: E402
+from calipers.variational.pareto import pareto_smooth  # noqa: E402
 from calipers.variational.self_consistency import magnetization_curves, mean_field_equation  # noqa: E402
 
 
@@ -96,3 +98,57 @@ def test_observables_are_points_with_error_bars(grid):
     assert sum(len(line.get_xdata()) for line in dots(ax)) == len(found.points)
     assert ax.get_xlabel().startswith("field" if "T" not in grid else "temperature")
     ax.figure.canvas.draw()
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """A curved density that no Gaussian fits."""
+    model = cal.EnergyModel(
+        lambda p: -0.5 * p["a"] ** 2 - 0.5 * (p["b"] - 0.5 * p["a"] ** 2) @ (p["b"] - 0.5 * p["a"] ** 2),
+        {"a": 0.0, "b": np.zeros(2)},
+    )
+    return cal.log_z(model, cal.GaussianVI(), check=False).belief
+
+
+def test_the_tail_of_the_weights_lies_on_its_law(fit):
+    ax = plots.weights_tail(fit)
+    dots, law = ax.lines[:2]
+    x, y = dots.get_data()
+    assert (np.diff(x) <= 0.0).all()
+    assert x[0] == pytest.approx(np.exp(fit.log_weights.max()) / np.exp(fit.log_weights).mean())
+    assert y[0] == 0.5 / len(fit.log_weights)
+    # the law's shares at the weights of the tail, against theirs: within what 20 points of an order statistic vary
+    at = np.interp(np.log(x), np.log(law.get_xdata()), np.log(law.get_ydata()))
+    tail = (x > law.get_xdata()[0]) & (y > 20.0 / len(fit.log_weights))
+    assert tail.sum() > 20
+    assert np.abs(at - np.log(y))[tail].max() < 0.5
+    assert f"{pareto_smooth(fit.log_weights)[1]:.2f}" in ax.get_title()
+    ax.figure.canvas.draw()
+
+
+def test_weights_without_a_tail_are_drawn_and_none_are_refused(fit):
+    flat = eqx.tree_at(lambda c: c.log_weights, fit, np.zeros(len(fit.log_weights)))
+    plots.weights_tail(flat).figure.canvas.draw()
+    with pytest.raises(ValueError, match="positive weight"):
+        plots.weights_tail(eqx.tree_at(lambda c: c.log_weights, fit, np.full(len(fit.log_weights), -np.inf)))
+    for figure in (plots.weights_tail, plots.pair):
+        with pytest.raises(ValueError, match=r"answer\.belief"):
+            figure(None)
+
+
+def test_pair_shows_what_was_drawn_and_what_it_weighs(fit):
+    ax = plots.pair(fit, "a", "b[1]")
+    drawn, resampled = (line.get_data() for line in ax.lines)
+    assert np.array_equal(drawn[0], fit.draws["a"][:2000])
+    assert np.array_equal(drawn[1], fit.draws["b"][:2000, 1])
+    assert set(resampled[1]) <= set(fit.draws["b"][:, 1])
+    assert len(resampled[0]) == min(2000, int(fit.effective_size))
+    # the posterior has b = a²/2 + noise, which q, a Gaussian, has not
+    assert np.corrcoef(resampled[0] ** 2, resampled[1])[0, 1] > 0.25 > np.corrcoef(drawn[0] ** 2, drawn[1])[0, 1]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b[1]")
+    assert plots.pair(fit).get_ylabel() == "b[0]"
+    ax.figure.canvas.draw()
+    with pytest.raises(ValueError, match=r"among the parameters: a, b\[0\], b\[1\]"):
+        plots.pair(fit, "a", "c")
+    with pytest.raises(ValueError, match="among"):
+        plots.pair(fit, 0, 3)

@@ -20,6 +20,7 @@ import numpy as np
 from calipers.core.answer import Answer, Grounds, Side, outward
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractContinuousModel
+from calipers.models.posterior import Posterior
 from calipers.variational.ascent import maximise
 from calipers.variational.target import Target
 
@@ -38,14 +39,20 @@ class CurvatureBounds(AbstractMethod):
     def plan(self, model: AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Refuses models that state no curvature."""
         curvature = getattr(model, "curvature", None)
+        if isinstance(model, Posterior) and callable(curvature):
+            curvature = curvature(model.data)
         if curvature is None:
             raise Refusal("this model does not state its curvature: matrices A ⪯ −∇² log weight ⪯ B, curvature=(A, B)")
+        if not all(np.isfinite(matrix).all() for matrix in curvature):
+            raise Refusal("the curvature that this model states is not finite; scale its data")
         return Plan(f"Gaussian bounds from the curvature of {model.dimension} reals.", curvature, limits=limits)
 
     def answers(self, model: AbstractContinuousModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """Both sides, at the mode."""
         target = Target(model)
-        least, largest = (np.asarray(c, np.float64) for c in plan.structure)
+        least, largest = (
+            _moved(np.asarray(c, np.float64), sign) for c, sign in zip(plan.structure, (-1, 1), strict=True)
+        )
         found = maximise(target.gradients, np.zeros((1, model.dimension)))
         point, value, slope = found.points[0], float(found.values[0]), found.gradients[0]
         _check(model, least, largest, point)
@@ -57,6 +64,12 @@ class CurvatureBounds(AbstractMethod):
             stats={"mode": value},
             plan=plan,
         )
+
+
+def _moved(curvature: np.ndarray, sign: float) -> np.ndarray:
+    """The curvature, outward by more than its factorisation is off by: |L||Lᵀ| is at most d times its diagonal."""
+    d = len(curvature)
+    return curvature + sign * 4.0 * d * (d + 1) * np.finfo(np.float64).eps * np.diag(np.abs(np.diag(curvature)))
 
 
 def _gaussian(value: float, slope: np.ndarray, curvature: np.ndarray) -> float:
@@ -72,10 +85,13 @@ def _gaussian(value: float, slope: np.ndarray, curvature: np.ndarray) -> float:
 def _check(model: AbstractContinuousModel, least: np.ndarray, largest: np.ndarray, point: np.ndarray) -> None:
     """Looks at the curvature at the mode and at points around it.
 
-    **Raises:** `ValueError` where it leaves what the model states.
+    **Raises:** `ValueError` where it leaves what the model states, or the largest is not positive definite.
     """
     random = np.random.default_rng(0)
-    factor = np.linalg.inv(np.linalg.cholesky(largest)).T
+    try:
+        factor = np.linalg.inv(np.linalg.cholesky(largest)).T
+    except np.linalg.LinAlgError as error:
+        raise ValueError("the largest curvature that the model states is not positive definite") from error
     with jax.enable_x64(True):
         hessian = jax.jit(jax.hessian(model.flat_log_weight))
         for scale in np.linspace(0.0, 3.0, _CHECKED):

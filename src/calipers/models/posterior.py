@@ -17,6 +17,9 @@ import jax.numpy as jnp
 from calipers.core.model import AbstractContinuousModel
 from calipers.models.space import Space
 
+Matrices = tuple[Any, Any]
+Curvature = Matrices | Callable[[Any], Matrices]
+
 
 class Posterior(AbstractContinuousModel):
     """A posterior, known up to its evidence.
@@ -30,7 +33,8 @@ class Posterior(AbstractContinuousModel):
     * `simulate(key, z)` → data, an exact draw from the likelihood;
     * `posterior_sample(key, data)` → z, an exact draw from the posterior (conjugate models);
     * `evidence(data)`, the exact log evidence (conjugate models). It is taken at its word;
-    * `curvature`, matrices (A, B), d × d, with A ⪯ −∇² log weight(u) ⪯ B at every u, for `CurvatureBounds`.
+    * `curvature(data)`, or what it returns: matrices (A, B), d × d, with A ⪯ −∇² log weight(u) ⪯ B at every u, for
+      `CurvatureBounds`. Matrices are of the data given here: `with_data` drops them, and keeps a function.
 
     The functions are compared by identity: `with_data` keeps them, and nothing is compiled again.
     """
@@ -43,7 +47,7 @@ class Posterior(AbstractContinuousModel):
     simulate: Callable[[Any, Any], Any] | None
     posterior_sample: Callable[[Any, Any], Any] | None
     evidence: Callable[[Any], Any] | None
-    curvature: tuple[Any, Any] | None
+    curvature: Curvature | None
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class Posterior(AbstractContinuousModel):
         simulate: Callable[[Any, Any], Any] | None = None,
         posterior_sample: Callable[[Any, Any], Any] | None = None,
         evidence: Callable[[Any], Any] | None = None,
-        curvature: tuple[Any, Any] | None = None,
+        curvature: Curvature | None = None,
     ):
         if example is None:
             if prior_sample is None:
@@ -101,8 +105,9 @@ class Posterior(AbstractContinuousModel):
         return self.unconstrain(jax.tree.map(jnp.asarray, self.prior_sample(key)))
 
     def with_data(self, data: Any) -> "Posterior":
-        """The same prior and likelihood, given other data."""
-        return eqx.tree_at(lambda m: m.data, self, data, is_leaf=lambda leaf: leaf is None)
+        """The same prior and likelihood, given other data; a curvature stated as matrices is not theirs, and goes."""
+        kept = self.curvature if callable(self.curvature) else None
+        return eqx.tree_at(lambda m: (m.data, m.curvature), self, (data, kept), is_leaf=lambda leaf: leaf is None)
 
     def __repr__(self) -> str:
         return f"Posterior of {self.dimension} reals: {', '.join(self.space.names)}"

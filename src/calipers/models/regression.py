@@ -2,9 +2,11 @@
 
     linear      y = X w + noise,  w ~ N(0, s² I):     p(y) = N(y; 0, s² X Xᵀ + σ² I),   w | y ~ N(A⁻¹ Xᵀ y / σ², A⁻¹),
                 A = XᵀX / σ² + I / s²
-    logistic    p(y_i = 1) = σ(x_i · w),  w ~ N(0, s² I)
+    logistic    p(y_i = 1) = σ(x_i · w),  w ~ N(0, s² I),  I / s²  ⪯  −∇² log p(y, w)  ⪯  I / s² + XᵀX / 4
 
-**Cost** of the evidence d³ + n d². **Source** Bishop, *Pattern Recognition and Machine Learning* (2006), §3.5.
+The last because σ′ = σ (1 − σ) lies between 0 and ¼: `CurvatureBounds` makes two sides of it.
+**Cost** of the evidence d³ + n d². **Source** Bishop, *Pattern Recognition and Machine Learning* (2006), §3.5; the
+curvature is Böhning's (1992).
 """
 
 import math
@@ -76,6 +78,20 @@ class BernoulliLogit(eqx.Module):
         return x, jax.random.bernoulli(key, jax.nn.sigmoid(jnp.asarray(x) @ w)).astype(w.dtype)
 
 
+class LogisticCurvature(eqx.Module):
+    """Matrices A ⪯ −∇² log p(y, w) ⪯ B of a logistic regression under N(0, scale²), whatever the labels."""
+
+    scale: np.ndarray
+
+    def __call__(self, data: Rows) -> tuple[np.ndarray, np.ndarray]:
+        x = np.asarray(data[0], np.float64)
+        n, d = x.shape
+        precision = np.diag(1.0 / np.asarray(self.scale) ** 2)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+            off = (n + 2.0) * d * np.finfo(np.float64).eps * (x * x).sum(0)  # more than XᵀX is, as a matrix
+            return precision, precision + 0.25 * x.T @ x + np.diag(off)
+
+
 def linear_gaussian(x: Any, y: Any, *, noise: float = 1.0, prior_scale: Any = 1.0) -> Posterior:
     """Linear regression with known noise, conjugate: its log evidence and exact posterior draws come with it.
 
@@ -100,14 +116,21 @@ def linear_gaussian(x: Any, y: Any, *, noise: float = 1.0, prior_scale: Any = 1.
 
 
 def logistic_regression(x: Any, y: Any, *, prior_scale: Any = 1.0) -> Posterior:
-    """Logistic regression: y ∈ {0, 1}, coefficients N(0, prior_scale²).
+    """Logistic regression: y ∈ {0, 1}, coefficients N(0, prior_scale²); log-concave, with its curvature stated.
 
     **Raises:** `ValueError` when the shapes do not fit, a label is neither 0 nor 1, or a scale is not positive.
     """
     rows, prior, likelihood = _rows(x, y), NormalPrior(_scale(x, prior_scale)), BernoulliLogit()
     if not np.isin(rows[1], (0.0, 1.0)).all():
         raise ValueError("labels of a logistic regression are 0 or 1")
-    return Posterior(prior, likelihood, rows, prior_sample=prior.sample, simulate=Simulator(likelihood, rows[0]))
+    return Posterior(
+        prior,
+        likelihood,
+        rows,
+        prior_sample=prior.sample,
+        simulate=Simulator(likelihood, rows[0]),
+        curvature=LogisticCurvature(prior.scale),
+    )
 
 
 class Simulator(eqx.Module):

@@ -4,9 +4,19 @@ Bounds are bands, estimates points or dashed lines, exact values solid lines; a 
 """
 
 from calipers.plots.chains import autocorrelations, trace
+from calipers.plots.fits import pair, weights_tail
 from calipers.plots.gap_log import gap_log
 from calipers.plots.magnetization import magnetization
 from calipers.plots.observable import observable
 from calipers.plots.self_consistency import self_consistency
 
-__all__ = ["autocorrelations", "gap_log", "magnetization", "observable", "self_consistency", "trace"]
+__all__ = [
+    "autocorrelations",
+    "gap_log",
+    "magnetization",
+    "observable",
+    "pair",
+    "self_consistency",
+    "trace",
+    "weights_tail",
+]

@@ -20,7 +20,7 @@ _BATCHES = 16  # of draws, to see how much log Z varies from one to another
 
 
 class Assessment(NamedTuple):
-    """Nats, ± standard errors, from `draws` u, shape (s, d), with smoothed log weights, shape (s,)."""
+    """Nats, ± standard errors, from `draws` u, shape (s, d), with smoothed log weights and `raw` ones, shape (s,)."""
 
     q: AbstractApproximation
     draws: np.ndarray
@@ -31,6 +31,7 @@ class Assessment(NamedTuple):
     error: float
     k_hat: float
     ess: float
+    raw: np.ndarray
 
     @property
     def relative(self) -> float:
@@ -69,4 +70,4 @@ def summarise(q: AbstractApproximation, u: np.ndarray, logs: np.ndarray) -> Asse
     elbo = float(logs.mean()) if finite else -math.inf
     elbo_error = float(logs.std()) / math.sqrt(count) if finite else math.inf
     error = max(relative, spread) * penalty
-    return Assessment(q, u, smoothed, elbo, elbo_error, log_z, error, k_hat, ess)
+    return Assessment(q, u, smoothed, elbo, elbo_error, log_z, error, k_hat, ess, logs)

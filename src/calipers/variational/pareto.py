@@ -8,6 +8,7 @@ Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024), appendix C; t
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,43 @@ _PRIOR = 10.0  # observations that the prior k = ½ is worth
 _FEWEST = 5  # in a tail
 
 
+class Tail(NamedTuple):
+    """The largest weights, relative to the largest of all, as a Pareto law: cut + excesses of `shape` and `scale`.
+
+    `order` are their places among the weights, ascending. Without a law (too few, or none differ) `scale` is 0 and
+    `shape` +∞ or −∞.
+    """
+
+    order: np.ndarray
+    cut: float
+    shape: float
+    scale: float
+
+    def quantiles(self) -> np.ndarray:
+        """What order statistics of the law are expected in the places of the weights."""
+        grid = (np.arange(1, len(self.order) + 1) - 0.5) / len(self.order)
+        logs = np.log1p(-grid)
+        return self.cut + self.scale * (np.expm1(-self.shape * logs) / self.shape if self.shape else -logs)
+
+
 def threshold(count: int) -> float:
     """The k̂ up to which `count` weights can be relied on."""
     return min(1.0 - 1.0 / math.log10(max(count, 11)), 0.7)
+
+
+def pareto_tail(log_weights: np.ndarray) -> Tail:
+    """The law of the M largest of `log_weights`."""
+    logs = np.asarray(log_weights, np.float64)
+    count, top = len(logs), float(logs.max())
+    tail = int(min(0.2 * count, 3.0 * math.sqrt(count)))
+    order = np.argsort(logs)[count - tail :]
+    if not math.isfinite(top) or tail < _FEWEST or not math.isfinite(logs[order[0]]):
+        return Tail(order, 0.0, math.inf, 0.0)
+    cut = math.exp(float(np.partition(logs, count - tail - 1)[count - tail - 1]) - top)
+    excess = np.exp(logs[order] - top) - cut
+    if excess[-1] <= 1e-12:
+        return Tail(order, cut, -math.inf, 0.0)
+    return Tail(order, cut, *fit_generalised_pareto(excess))
 
 
 def pareto_smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -25,23 +60,10 @@ def pareto_smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
 
     k̂ is −∞ when all weights are equal (nothing has a tail), and +∞ when too few are positive to fit one.
     """
-    logs = np.array(log_weights, np.float64)
-    count, top = len(logs), float(logs.max())
-    if not math.isfinite(top):
-        return logs, math.inf
-    tail = int(min(0.2 * count, 3.0 * math.sqrt(count)))
-    order = np.argsort(logs)[count - tail :]
-    if tail < _FEWEST or not math.isfinite(logs[order[0]]):
-        return logs, math.inf
-    cut = math.exp(float(np.partition(logs, count - tail - 1)[count - tail - 1]) - top)
-    excess = np.exp(logs[order] - top) - cut
-    if excess[-1] <= 1e-12:
-        return logs, -math.inf
-    shape, scale = fit_generalised_pareto(excess)
-    grid = (np.arange(1, tail + 1) - 0.5) / tail
-    smoothed = cut + (np.expm1(-shape * np.log1p(-grid)) / shape * scale if shape else -scale * np.log1p(-grid))
-    logs[order] = np.minimum(np.log(np.maximum(smoothed, 1e-300)), 0.0) + top
-    return logs, shape
+    logs, tail = np.array(log_weights, np.float64), pareto_tail(log_weights)
+    if tail.scale:
+        logs[tail.order] = np.minimum(np.log(np.maximum(tail.quantiles(), 1e-300)), 0.0) + logs.max()
+    return logs, tail.shape
 
 
 def fit_generalised_pareto(excess: np.ndarray) -> tuple[float, float]:

@@ -68,5 +68,5 @@ def answer(target: Target, found: Assessment, verdict: Verdict, stats: dict[str,
     result = Result.RUNNING
     if last:
         result = Result.MISLEADING if verdict.level == "none" else Result.EXHAUSTED
-    believed = None if verdict.level == "none" else cloud(target, found.q, found.draws, found.log_weights)
+    believed = None if verdict.level == "none" else cloud(target, found, told)
     return Answer(value=found.log_z if verdict.level == "trust" else None, belief=believed, result=result, stats=told)
