@@ -7,7 +7,6 @@
 Names are looked up when they are first asked for: importing `calipers` imports no jax.
 """
 
-import dataclasses
 import importlib
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -109,7 +108,7 @@ def log_z(
 
     start = None if resume is None else read_sides(resume, model)
     answer = iterate.log_z(model, Auto() if method is None else method, start=start, **limits)
-    return dataclasses.replace(answer, certify=lambda: Certificate.from_answer(answer, model))
+    return answer.but(certify=lambda: Certificate.from_answer(answer, model))
 
 
 def log_prob(model: "AbstractModel", x: Any, method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":

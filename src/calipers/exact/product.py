@@ -164,10 +164,7 @@ class ProductRun:
 
     def _rounding(self, value: float) -> float:
         """Tables: their logs, the logs less the top and the exponential; buckets; roots and the last sum."""
-        state, first = self.state, self.pieces.first
-        tables = 2.0 * np.abs(state.top[:first]) - 2.0 * state.low[:first] + 4.0
-        roots = float((self.tree.parents < 0).sum()) * 10.0
-        total = float(tables.sum()) + float(state.error.sum()) + roots + 2.0 * float(np.abs(state.top).sum())
+        total = _roundings(self.pieces.first, self.tree.parents, self.state.top, self.state.low, self.state.error)
         return 1.01 * ULP * (total + 2.0 * abs(self.power) + abs(value))
 
 
@@ -207,6 +204,19 @@ def _room(entries: int) -> np.ndarray:
     if 8 * entries < _LARGE:
         return np.empty(entries)
     return np.frombuffer(mmap.mmap(-1, 8 * entries, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON), np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _roundings(first, parents, top, low, error):
+    """In units of `ULP`, all but those of the value itself."""
+    total = 0.0
+    for a in range(first):
+        total += 2.0 * abs(top[a]) - 2.0 * low[a] + 4.0
+    for b in range(len(parents)):
+        total += error[b] + (10.0 if parents[b] < 0 else 0.0)
+    for x in top:
+        total += 2.0 * abs(x)
+    return total
 
 
 def _no_span(count: int) -> np.ndarray:
