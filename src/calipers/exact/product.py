@@ -158,9 +158,11 @@ class ProductRun:
     def _value(self) -> float:
         """Σ over roots of their one entry, and over pieces of what was taken off."""
         roots = self.pieces.first + np.flatnonzero(self.tree.parents < 0)
-        mantissas, exponents = np.frexp(self.arena[self.pieces.at[roots]])
-        self.power = int(self.state.shed[0]) + int(exponents.sum()) - int(self.state.exponent[roots].sum())
-        return math.fsum([*self.state.top.tolist(), *np.log(mantissas).tolist(), self.power * math.log(2.0)])
+        parts = [math.frexp(x) for x in self.arena[self.pieces.at[roots]].tolist()]
+        exponents = sum([e for _, e in parts]) - sum(self.state.exponent[roots].tolist())
+        self.power = int(self.state.shed[0]) + exponents
+        logs = [math.log(mantissa) for mantissa, _ in parts]
+        return math.fsum([*self.state.top.tolist(), *logs, self.power * math.log(2.0)])
 
     def _rounding(self, value: float) -> float:
         """Tables: their logs, the logs less the top and the exponential; buckets; roots and the last sum."""

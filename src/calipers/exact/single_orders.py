@@ -120,8 +120,19 @@ def _around(ptr, nbr, log2_sizes):
 def _cost(size: np.ndarray) -> OrderCost:
     if not len(size):
         return OrderCost(-math.inf, -math.inf)
-    top = float(size.max())
-    return OrderCost(top, top + math.log2(float(np.exp2(size - top).sum())))
+    top, total = _exponentials(size)
+    return OrderCost(top, top + math.log2(total))
+
+
+@njit(cache=True, nogil=True)
+def _exponentials(size):
+    """The largest entry, and the sum of 2^(entry − largest)."""
+    top, total = -np.inf, 0.0
+    for bits in size:
+        top = max(top, bits)
+    for bits in size:
+        total += 2.0 ** (bits - top)
+    return top, total
 
 
 def _sparse_min_size(graph: Graph, deadline: float = math.inf) -> np.ndarray:

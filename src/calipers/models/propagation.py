@@ -52,7 +52,7 @@ def flat_logs(graph: FactorGraph) -> np.ndarray:
     **Raises:** as `flatten`.
     """
     logs = np.concatenate([np.zeros(0), *graph.tables], axis=None, dtype=np.float64)  # None: of any shape, row by row
-    zero = np.isneginf(logs)
+    zero = logs == -np.inf
     if graph.beta != 1.0:
         with np.errstate(over="ignore"):
             logs = np.where(zero, logs, graph.beta * np.where(zero, 0.0, logs))
