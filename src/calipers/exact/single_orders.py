@@ -139,7 +139,13 @@ def _sparse_min_size(graph: Graph, deadline: float = math.inf) -> np.ndarray:
     n = graph.n
     head, after, before = np.full(4096, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
     bucket, order = np.full(n, -1, np.int64), np.empty(n, np.int64)
-    quotient_graph.file_all((8.0 * (graph.log2_sizes + _around(graph.ptr, graph.nbr, graph.log2_sizes))).astype(np.int64), bucket, head, after, before)
+    quotient_graph.file_all(
+        (8.0 * (graph.log2_sizes + _around(graph.ptr, graph.nbr, graph.log2_sizes))).astype(np.int64),
+        bucket,
+        head,
+        after,
+        before,
+    )
     lists, counts = graph.nbr.copy(), np.diff(graph.ptr)
     pool, used, stamp, done = np.empty(2 * graph.nbr.size + 16, np.int32), 0, 0, 0
     elements, begin, length = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
