@@ -7,7 +7,7 @@
 Names are looked up when they are first asked for: importing `calipers` imports no jax.
 """
 
-import dataclasses
+import functools
 import importlib
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -101,22 +101,27 @@ def log_z(
     **Raises:** `Refusal` when the method will not take the model; `Misleading`, with the answer, when an estimate
     failed its checks (unless `check=False`); `ValueError` when `resume` is about another model.
     """
-    from calipers.auto import Auto
     from calipers.core import iterate
     from calipers.io.certificate import Certificate
     from calipers.io.certificate import resume as read_sides
 
     start = None if resume is None else read_sides(resume, model)
-    answer = iterate.log_z(model, Auto() if method is None else method, start=start, **limits)
-    return dataclasses.replace(answer, certify=lambda: Certificate.from_answer(answer, model))
+    answer = iterate.log_z(model, _auto() if method is None else method, start=start, **limits)
+    return answer.but(certify=lambda: Certificate.from_answer(answer, model))
+
+
+@functools.cache
+def _auto() -> "AbstractMethod":
+    from calipers.auto import Auto
+
+    return Auto()
 
 
 def log_prob(model: "AbstractModel", x: Any, method: "AbstractMethod | None" = None, **limits: Any) -> "Answer":
     """Brackets log p(x), the log probability of one configuration, by `Auto()` unless told otherwise."""
-    from calipers.auto import Auto
     from calipers.core import iterate
 
-    return iterate.log_prob(model, x, Auto() if method is None else method, **limits)
+    return iterate.log_prob(model, x, _auto() if method is None else method, **limits)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from calipers.core.answer import Answer, Grounds, Side, exact_sides, number, outward, show_bracket
+from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, number, outward, show_bracket
 
 
 def side(value, grounds=Grounds.COMPUTED, delta=0.0):
@@ -109,3 +109,13 @@ def test_a_statistical_side_that_contradicts_a_deterministic_one_is_dropped():
     wrong = Answer(side(0.0), Side(1.0, Grounds.STATISTICAL, 0.01, "test")) & Answer(side(2.0), side(5.0))
     assert (wrong.lower.value, wrong.upper.value) == (2.0, 5.0)
     assert wrong.delta == pytest.approx(0.01)
+
+
+def test_what_stands_beside_a_bracket_is_replaced_and_the_bracket_is_not():
+    before = Answer(side(0.0, Grounds.STATISTICAL, 0.1), side(5.0), value=1.0, stats={"width": 3})
+    after = before.but(result=Result.TIME_LIMIT, plan="a plan")
+    same = before & Answer(result=Result.TIME_LIMIT, plan="a plan")
+    assert after == same
+    assert (before.result, before.plan) == (Result.RUNNING, None)
+    with pytest.raises(ValueError, match="lower"):
+        before.but(lower=side(4.0))

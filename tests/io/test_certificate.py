@@ -406,3 +406,15 @@ def test_a_side_without_a_witness_leaves_the_claim_to_the_tightest_that_has_one(
     claims = {c.side: float(c.claim) for c in Certificate.from_answer(both, magnet).claims}
     assert claims["lower"] == pytest.approx(answer.lower.value, abs=1e-9)
     assert claims["upper"] == pytest.approx(answer.upper.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", [None, cal.Elimination(), cal.ModelCounting()])
+def test_a_constant_of_zero_is_certified(tmp_path, method):
+    tables = [((0, 1), np.ones((2, 2))), ((), np.array(0.0)), ((1, 2), np.ones((2, 2)))]
+    answer = cal.log_z(FactorGraph.from_tables((2, 2, 2), tables), method)
+    assert answer.exact
+    assert (answer.lower.value, answer.upper.value, answer.gap) == (-math.inf, -math.inf, 0.0)
+    answer.certificate.save(tmp_path / "a.cert")
+    verdict = check(tmp_path / "a.cert")
+    assert verdict.accepted, verdict.reason
+    assert "-inf" in [c.claim for c in verdict.claims]

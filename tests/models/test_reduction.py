@@ -208,3 +208,16 @@ def test_states_outside_the_model_are_refused(states):
 def test_tables_that_are_no_logs_are_refused(value, beta):
     with pytest.raises(ValueError, match="NaN"):
         reduce(FactorGraph((2,), ((0,),), (np.array([0.0, value]),), beta=beta))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_zero_constant_ends_it_but_hides_no_table_that_is_no_log(value):
+    zero = np.array(-math.inf)
+    tables = (np.array([0.0, 1.0]), zero)
+    reduced = reduce(FactorGraph((2, 3), ((0,), ()), tables, evidence=((1, 2),), beta=0.0))
+    assert reduced.log_constant == -math.inf
+    assert [len(kept) for kept in reduced.states] == [0, 0]
+    with pytest.raises(ValueError, match="NaN"):
+        reduce(FactorGraph((2,), ((0,), ()), (np.array([0.0, value]), zero)))
+    with pytest.raises(ValueError, match="states"):
+        restrict(FactorGraph((2,), ((),), (zero,)), [np.array([2])])

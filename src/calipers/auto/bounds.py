@@ -112,7 +112,7 @@ def stream(method: AbstractMethod, model: Any, limits: Limits, key: Any, opening
 
 def planless(answers: Iterator[Answer]) -> Iterator[Answer]:
     """The same answers without their plans."""
-    return (dataclasses.replace(a, plan=None) for a in answers)
+    return (a.but(plan=None) for a in answers)
 
 
 def _estimates(reduced: Reduced, limits: Limits) -> Iterator[Answer]:

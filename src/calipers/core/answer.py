@@ -82,6 +82,8 @@ class Side:
         return f"{self.value:.12g} ({self.grounds})"
 
 
+_BESIDE = frozenset({"result", "plan", "stats", "belief", "certify"})  # of an answer: no part of its bracket
+
 _unnamed = itertools.count()  # looks that nobody named are all different
 
 NOTHING_BELOW = Side(-math.inf, Grounds.NONE, reason="no method has bounded this side yet")
@@ -203,6 +205,17 @@ class Answer:
             provable=_both(self.provable, other.provable),
             spent={look: max((a.spent or {}).get(look, 0.0) for a in (self, other)) for look in looks},
         )
+
+    def but(self, **changes: Any) -> "Answer":
+        """The same bracket with another `result`, `plan`, `stats`, `belief` or `certify`: nothing is checked anew.
+
+        **Raises:** `ValueError` for anything else: sides, values and δ are not changed without a look.
+        """
+        if not changes.keys() <= _BESIDE:
+            raise ValueError(f"{sorted(changes.keys() - _BESIDE)} cannot be replaced; build another Answer, or use &")
+        made = object.__new__(Answer)
+        vars(made).update(vars(self), **changes)
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain numbers and strings, the part of the JSON document that it knows."""

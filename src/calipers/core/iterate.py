@@ -79,11 +79,6 @@ def _asked_to_stop(error: BaseException | None) -> Result | None:
     return None
 
 
-def _with(answer: Answer, result: Result) -> Answer:
-    """The same answer, ended with `result`."""
-    return answer & Answer(result=result)
-
-
 def iterate(
     model: AbstractModel,
     method: AbstractMethod,
@@ -107,7 +102,7 @@ def iterate(
             with _alarm(limits.seconds_left()):
                 if stream is None:
                     plan = method.plan(model, limits)
-                    best, stream = best & Answer(plan=plan), method.answers(model, plan, key)
+                    best, stream = best.but(plan=plan, result=Result.RUNNING), method.answers(model, plan, key)
                 best = best & next(stream)
         except StopIteration:
             result = Result.EXHAUSTED if best.result is Result.RUNNING else best.result
@@ -119,7 +114,7 @@ def iterate(
             result = _stopped(best, limits)
             if result is None:
                 yield best
-    yield _with(best, result)
+    yield best.but(result=result)
 
 
 def log_z(

@@ -79,6 +79,8 @@ def best_order(
     **Returns:** `Order`, the least log2 total, ties to the smaller largest table; the costs are upper bounds where
     a large graph was too wide to be priced in time.
     """
+    if not len(sizes):
+        return Order(np.zeros(0, np.int64), -math.inf, -math.inf, "min-size")
     begun = time.monotonic()
     graph = adjacency(len(sizes), scopes, sizes)
     small = graph.n <= MAX_BITSET

@@ -158,16 +158,15 @@ class ProductRun:
     def _value(self) -> float:
         """Σ over roots of their one entry, and over pieces of what was taken off."""
         roots = self.pieces.first + np.flatnonzero(self.tree.parents < 0)
-        mantissas, exponents = np.frexp(self.arena[self.pieces.at[roots]])
-        self.power = int(self.state.shed[0]) + int(exponents.sum()) - int(self.state.exponent[roots].sum())
-        return math.fsum([*self.state.top.tolist(), *np.log(mantissas).tolist(), self.power * math.log(2.0)])
+        parts = [math.frexp(x) for x in self.arena[self.pieces.at[roots]].tolist()]
+        exponents = sum([e for _, e in parts]) - sum(self.state.exponent[roots].tolist())
+        self.power = int(self.state.shed[0]) + exponents
+        logs = [math.log(mantissa) for mantissa, _ in parts]
+        return math.fsum([*self.state.top.tolist(), *logs, self.power * math.log(2.0)])
 
     def _rounding(self, value: float) -> float:
         """Tables: their logs, the logs less the top and the exponential; buckets; roots and the last sum."""
-        state, first = self.state, self.pieces.first
-        tables = 2.0 * np.abs(state.top[:first]) - 2.0 * state.low[:first] + 4.0
-        roots = float((self.tree.parents < 0).sum()) * 10.0
-        total = float(tables.sum()) + float(state.error.sum()) + roots + 2.0 * float(np.abs(state.top).sum())
+        total = _roundings(self.pieces.first, self.tree.parents, self.state.top, self.state.low, self.state.error)
         return 1.01 * ULP * (total + 2.0 * abs(self.power) + abs(value))
 
 
@@ -207,6 +206,19 @@ def _room(entries: int) -> np.ndarray:
     if 8 * entries < _LARGE:
         return np.empty(entries)
     return np.frombuffer(mmap.mmap(-1, 8 * entries, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON), np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _roundings(first, parents, top, low, error):
+    """In units of `ULP`, all but those of the value itself."""
+    total = 0.0
+    for a in range(first):
+        total += 2.0 * abs(top[a]) - 2.0 * low[a] + 4.0
+    for b in range(len(parents)):
+        total += error[b] + (10.0 if parents[b] < 0 else 0.0)
+    for x in top:
+        total += 2.0 * abs(x)
+    return total
 
 
 def _no_span(count: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from calipers.exact import graph_orders as kernels
 from calipers.exact import graph_sweeps as walks
@@ -72,8 +73,8 @@ def greedy_order(
     if mix < _MIN_SIZE:
         kernels.first_scores(bits, graph.ptr, graph.nbr, graph.log2_sizes, weight, not weighted, size, fill)
     else:
-        size += _around(graph)
-    jitter = np.linspace(0.0, 1.0, n) if jitter is None else jitter
+        size += _around(graph.ptr, graph.nbr, graph.log2_sizes)
+    jitter = np.arange(n) / max(n - 1.0, 1.0) if jitter is None else jitter
     order, progress = np.empty(n, np.int64), np.array([0.0, -np.inf, -np.inf])
     live = np.arange(n)
     while kernels.greedy(
@@ -106,24 +107,45 @@ def swept_order(graph: Graph, roots: np.ndarray, ceiling: float = math.inf) -> n
     return order if walks.sweep(graph.ptr, graph.nbr, roots, graph.log2_sizes, float(ceiling), order) else None
 
 
-def _around(graph: Graph) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def _around(ptr, nbr, log2_sizes):
     """Sum of the log2 sizes of each variable's neighbours."""
-    head = np.repeat(np.arange(graph.n), np.diff(graph.ptr))
-    return np.bincount(head, graph.log2_sizes[graph.nbr], graph.n)
+    out = np.zeros(len(log2_sizes))
+    for v in range(len(out)):
+        for u in nbr[ptr[v] : ptr[v + 1]]:
+            out[v] += log2_sizes[u]
+    return out
 
 
 def _cost(size: np.ndarray) -> OrderCost:
     if not len(size):
         return OrderCost(-math.inf, -math.inf)
-    top = float(size.max())
-    return OrderCost(top, top + math.log2(float(np.exp2(size - top).sum())))
+    top, total = _exponentials(size)
+    return OrderCost(top, top + math.log2(total))
+
+
+@njit(cache=True, nogil=True)
+def _exponentials(size):
+    """The largest entry, and the sum of 2^(entry − largest)."""
+    top, total = -np.inf, 0.0
+    for bits in size:
+        top = max(top, bits)
+    for bits in size:
+        total += 2.0 ** (bits - top)
+    return top, total
 
 
 def _sparse_min_size(graph: Graph, deadline: float = math.inf) -> np.ndarray:
     n = graph.n
     head, after, before = np.full(4096, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
     bucket, order = np.full(n, -1, np.int64), np.empty(n, np.int64)
-    quotient_graph.file_all((8.0 * (graph.log2_sizes + _around(graph))).astype(np.int64), bucket, head, after, before)
+    quotient_graph.file_all(
+        (8.0 * (graph.log2_sizes + _around(graph.ptr, graph.nbr, graph.log2_sizes))).astype(np.int64),
+        bucket,
+        head,
+        after,
+        before,
+    )
     lists, counts = graph.nbr.copy(), np.diff(graph.ptr)
     pool, used, stamp, done = np.empty(2 * graph.nbr.size + 16, np.int32), 0, 0, 0
     elements, begin, length = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)

@@ -39,18 +39,31 @@ def flatten(graph: FactorGraph) -> Flat:
 
     **Raises:** `ValueError` when a log is NaN or +inf, or leaves float64 when β multiplies it.
     """
-    sizes = np.array(graph.sizes, np.int64)
-    logs = np.concatenate([np.zeros(0), *[np.asarray(t).reshape(-1) for t in graph.tables]])
-    zero = np.isneginf(logs)
+    sizes, logs = np.array(graph.sizes, np.int64), flat_logs(graph)
+    scope = np.fromiter(chain.from_iterable(graph.scopes), np.int64)
+    arity = np.fromiter(map(len, graph.scopes), np.int64, len(graph.scopes))
+    entries = np.array([t.size for t in graph.tables], np.int64)
+    return Flat(sizes, starts(sizes), starts(arity), scope, starts(entries), logs)
+
+
+def flat_logs(graph: FactorGraph) -> np.ndarray:
+    """The log tables one after another, β multiplied in.
+
+    **Raises:** as `flatten`.
+    """
+    logs = np.concatenate([np.zeros(0), *graph.tables], axis=None, dtype=np.float64)  # None: of any shape, row by row
+    zero = logs == -np.inf
     if graph.beta != 1.0:
         with np.errstate(over="ignore"):
             logs = np.where(zero, logs, graph.beta * np.where(zero, 0.0, logs))
     if not (np.isfinite(logs) | zero).all():
         raise ValueError("a log table holds NaN, +inf or a log beyond float64; logs are finite, or -inf for a zero")
-    scope = np.fromiter(chain.from_iterable(graph.scopes), np.int64)
-    arity = np.fromiter(map(len, graph.scopes), np.int64, len(graph.scopes))
-    entries = np.fromiter((t.size for t in graph.tables), np.int64, len(graph.tables))
-    return Flat(sizes, starts(sizes), starts(arity), scope, starts(entries), logs)
+    return logs
+
+
+def has_zero_constant(graph: FactorGraph) -> bool:
+    """Whether a table without variables is zero, and with it every weight: seen without a look at the others."""
+    return any(not scope and table == -np.inf for scope, table in zip(graph.scopes, graph.tables, strict=True))
 
 
 @njit(cache=True, nogil=True)

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from calipers.core.model import AbstractDiscreteModel
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.nesting import add_tables, cut, find_hosts, lay_out, sort_scopes, survey
-from calipers.models.propagation import Flat, flatten, keep_states, propagate, starts
+from calipers.models.propagation import Flat, flat_logs, flatten, has_zero_constant, keep_states, propagate, starts
 
 _EPSILON = 2.0**-53
 
@@ -75,12 +75,13 @@ def restrict(graph: FactorGraph, states: Iterable[np.ndarray] | None, flat: Flat
 
     **Raises:** `ValueError` when a state is not in the model.
     """
+    if flat is None and states is None and has_zero_constant(graph):
+        flat_logs(graph)  # what is wrong with another table is still said
+        return _impossible(graph)
     flat = flatten(graph) if flat is None else flat
     alive = keep_states(flat, states, graph.evidence)
     if not propagate(flat, alive):
-        nothing = np.zeros(0, np.int64)
-        states = tuple(np.zeros(0, np.int64) for _ in graph.sizes)
-        return Reduced(FactorGraph((), (), ()), nothing, states, (), graph, -math.inf)
+        return _impossible(graph)
     small, kept = _cut(flat, alive)
     top, varies, place = survey(small.sizes, small.scope_start, small.scope, small.table_start, small.logs)
     free = (place < 0) & (small.sizes > 1)
@@ -118,6 +119,13 @@ def lift_states(reduced: Reduced, x: np.ndarray) -> np.ndarray:
     lifted = np.broadcast_to(kept[start[:-1]], (*x.shape[:-1], len(reduced.states))).copy()
     lifted[..., reduced.variables] = kept[start[reduced.variables] + x]
     return lifted
+
+
+def _impossible(graph: FactorGraph) -> Reduced:
+    """Nothing is left: every weight is zero."""
+    nothing = np.zeros(0, np.int64)
+    empty = FactorGraph.of_parts((), (), ())
+    return Reduced(empty, nothing, (nothing,) * len(graph.sizes), (), graph, -math.inf)
 
 
 def _cut(flat: Flat, alive: np.ndarray) -> tuple[Flat, np.ndarray]:
@@ -163,11 +171,9 @@ def _group(sizes: np.ndarray, scopes: list[tuple[int, ...]]) -> tuple[list[tuple
         return distinct, group
     host = find_hosts(sizes, *_ragged(distinct))
     host = np.where(host < 0, np.arange(len(host)), host)[group]
-    kept, first = np.unique(host, return_index=True)
-    rank = np.empty(len(distinct), np.int64)
-    order = kept[np.argsort(first)]
-    rank[order] = np.arange(len(order))
-    return [distinct[g] for g in order.tolist()], rank[host]
+    place: dict[int, int] = {}
+    hosts = np.array([place.setdefault(g, len(place)) for g in host.tolist()], np.int64)
+    return [distinct[g] for g in place], hosts
 
 
 def _ragged(scopes: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
