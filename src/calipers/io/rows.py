@@ -13,7 +13,9 @@ iterator, its size on disk.
 import abc
 import bisect
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from calipers.io.errors import InputError
 from calipers.models.foreign import extra
 
 Where = str | os.PathLike[str]
@@ -80,7 +81,7 @@ class ParquetRows(Rows):
         self.leaves, self.treedef = jax.tree.flatten(columns, is_leaf=lambda c: isinstance(c, list))
         self.names = [name for leaf in self.leaves for name in ([leaf] if isinstance(leaf, str) else leaf)]
         if lost := [name for name in self.names if name not in self.file.schema_arrow.names]:
-            raise InputError(f"{path} has no column {lost[0]!r}; it has {', '.join(self.file.schema_arrow.names[:20])}")
+            raise ValueError(f"{path} has no column {lost[0]!r}; it has {', '.join(self.file.schema_arrow.names[:20])}")
         lengths = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = [0, *np.cumsum(lengths).tolist()]
         self.count = _common([(self.starts[-1],)])
@@ -108,10 +109,10 @@ class ParquetRows(Rows):
 
     def _numbers(self, name: str, column: Any) -> np.ndarray:
         if column.null_count:
-            raise InputError(f"the column {name!r} has entries that are missing; drop or fill them first")
+            raise ValueError(f"the column {name!r} has entries that are missing; drop or fill them first")
         values = column.to_numpy()
         if values.dtype.kind not in "biuf":
-            raise InputError(f"the column {name!r} holds {column.type}; numbers are needed")
+            raise ValueError(f"the column {name!r} holds {column.type}; numbers are needed")
         return values
 
 
@@ -119,7 +120,8 @@ class SpooledRows(Rows):
     """What an iterator yielded, on disk."""
 
     def __init__(self, pieces: Callable[[], Iterable[Any]], folder: Where | None = None):
-        self._folder = tempfile.TemporaryDirectory(prefix="calipers-rows-", dir=folder)
+        self._folder = Path(tempfile.mkdtemp(prefix="calipers-rows-", dir=folder))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         files: list[Any] = []
         self.treedef, kinds, self.count = None, [], 0
         try:
@@ -129,9 +131,9 @@ class SpooledRows(Rows):
                 length, told = _common([a.shape for a in arrays]), [(a.dtype, a.shape[1:]) for a in arrays]
                 if self.treedef is None:
                     self.treedef, kinds = treedef, told
-                    files = [open(Path(self._folder.name) / f"{i}", "wb") for i in range(len(arrays))]  # noqa: SIM115
+                    files = [open(self._folder / f"{i}", "wb") for i in range(len(arrays))]  # noqa: SIM115
                 if (treedef, told) != (self.treedef, kinds):
-                    raise InputError(f"a piece of {told} came after pieces of {kinds}; all must be alike")
+                    raise ValueError(f"a piece of {told} came after pieces of {kinds}; all must be alike")
                 for file, array in zip(files, arrays, strict=True):
                     file.write(array.data)
                 self.count += length
@@ -139,14 +141,14 @@ class SpooledRows(Rows):
             for file in files:
                 file.close()
         if self.treedef is None:
-            raise InputError("the iterator yielded no piece")
+            raise ValueError("the iterator yielded no piece")
         self.kinds = kinds
 
     def read(self, begin: int, end: int) -> Any:
         parts = []
         for i, (dtype, shape) in enumerate(self.kinds):
             each = int(np.prod(shape, dtype=np.int64))
-            place, size = Path(self._folder.name) / f"{i}", (end - begin) * each
+            place, size = self._folder / f"{i}", (end - begin) * each
             found = np.fromfile(place, dtype, size, offset=begin * each * dtype.itemsize)
             parts.append(found.reshape(end - begin, *shape))
         assert self.treedef is not None
@@ -162,12 +164,12 @@ def _mapped(path: Where) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is no npy file that can be mapped: {error}") from None
+        raise ValueError(f"{path} is no npy file that can be mapped: {error}") from None
 
 
 def _common(shapes: list[tuple[int, ...]]) -> int:
     """The common length of arrays."""
     lengths = {shape[0] if shape else 0 for shape in shapes}
     if len(lengths) != 1 or 0 in lengths:
-        raise InputError(f"rows need arrays of one length of one or more, along their first axis; {shapes} came")
+        raise ValueError(f"rows need arrays of one length of one or more, along their first axis; {shapes} came")
     return lengths.pop()

@@ -94,12 +94,12 @@ class StochasticVI(AbstractMethod):
         u, logs = run.q.draw(np.random.default_rng([*seed, 3]), self.evaluation)
         found = summarise(run.q, u, run.target.log_weights(u) - logs)
         plain = Target(model.posterior)
-        plain.evaluations, plain.not_numbers = self.evaluation * run.target.passes, run.target.not_numbers
+        plain.evaluations, plain.not_numbers = self.evaluation + run.target.passes - 1, run.target.not_numbers
         told = {"elbo": found.elbo, "elbo_error": found.elbo_error, "iterations": run.ascent.total}
         told |= {"settled": run.ascent.settled, "epochs": run.rows_seen / model.rows.count}
         last = answer(plain, found, judge(found), told | {"passes": run.target.passes})
         if not run.ascent.settled and last.result is Result.EXHAUSTED:
-            last = dataclasses.replace(last, result=Result.UNCONVERGED)
+            last = dataclasses.replace(last, result=Result.UNCONVERGED, value=None)
         yield last
 
     def _climb(self, run: StreamedRun, limits: Limits) -> Iterator[Answer]:

@@ -55,6 +55,7 @@ class StreamedRun:
         self.trial = family(method.rank, start)
         self.ascent = Settling(self.trial.first(), tolerance=method.tolerance, most=method.steps)
         if held is not None:
+            self.target.seconds = float(held["seconds"])
             self.ascent.restore({k.removeprefix("ascent:"): a for k, a in held.items() if k.startswith("ascent:")})
         self.resumed = self.ascent.total
 
@@ -90,6 +91,7 @@ class StreamedRun:
             return
         arrays = {f"ascent:{k}": a for k, a in self.ascent.arrays().items()}
         arrays |= {"mean": self.start.mean, "factor": self.start.factor, "place": np.array(self.place)}
+        arrays["seconds"] = np.array(self.target.seconds)
         point, value, slope = self.anchor
         file.write(self.path, self.about, arrays | {"point": point, "value": np.array(value), "slope": slope})
 
