@@ -1,5 +1,6 @@
 """Rows from every kind of source give one stream; an epoch has every row once; a slot holds any row alike."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -51,9 +52,7 @@ def sources(tmp_path):
         "arrays": cal.Rows.arrays((x, y)),
         "npy": cal.Rows.npy((tmp_path / "x.npy", tmp_path / "y.npy")),
         "parquet": cal.Rows.parquet(tmp_path / "rows.parquet", (["a", "b", "c"], "y")),
-        "iterator": cal.Rows.iterator(
-            lambda: ((x[a:b], y[a:b]) for a, b in zip(ends, ends[1:], strict=False)), tmp_path
-        ),
+        "iterator": cal.Rows.iterator(lambda: ((x[a:b], y[a:b]) for a, b in itertools.pairwise(ends)), tmp_path),
     }
 
 

@@ -65,6 +65,7 @@ class ArrayRows(Rows):
     """Arrays in memory or mapped."""
 
     def __init__(self, tree: Any):
+        self.treedef: Any
         leaves, self.treedef = jax.tree.flatten(tree)
         self.leaves = [leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf) for leaf in leaves]
         self.count = _common([np.shape(leaf) for leaf in self.leaves])
@@ -78,6 +79,7 @@ class ParquetRows(Rows):
 
     def __init__(self, path: Where, columns: Any):
         self.file = extra("pyarrow.parquet", "data").ParquetFile(path)
+        self.treedef: Any
         self.leaves, self.treedef = jax.tree.flatten(columns, is_leaf=lambda c: isinstance(c, list))
         self.names = [name for leaf in self.leaves for name in ([leaf] if isinstance(leaf, str) else leaf)]
         if lost := [name for name in self.names if name not in self.file.schema_arrow.names]:
@@ -123,17 +125,19 @@ class SpooledRows(Rows):
         self._folder = Path(tempfile.mkdtemp(prefix="calipers-rows-", dir=folder))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         files: list[Any] = []
-        self.treedef, kinds, self.count = None, [], 0
+        self.treedef: Any = None
+        self.kinds: list[tuple[np.dtype, tuple[int, ...]]] = []
+        self.count = 0
         try:
             for piece in pieces():
                 leaves, treedef = jax.tree.flatten(piece)
                 arrays = [np.ascontiguousarray(leaf) for leaf in leaves]
                 length, told = _common([a.shape for a in arrays]), [(a.dtype, a.shape[1:]) for a in arrays]
                 if self.treedef is None:
-                    self.treedef, kinds = treedef, told
+                    self.treedef, self.kinds = treedef, told
                     files = [open(self._folder / f"{i}", "wb") for i in range(len(arrays))]  # noqa: SIM115
-                if (treedef, told) != (self.treedef, kinds):
-                    raise ValueError(f"a piece of {told} came after pieces of {kinds}; all must be alike")
+                if (treedef, told) != (self.treedef, self.kinds):
+                    raise ValueError(f"a piece of {told} came after pieces of {self.kinds}; all must be alike")
                 for file, array in zip(files, arrays, strict=True):
                     file.write(array.data)
                 self.count += length
@@ -142,7 +146,6 @@ class SpooledRows(Rows):
                 file.close()
         if self.treedef is None:
             raise ValueError("the iterator yielded no piece")
-        self.kinds = kinds
 
     def read(self, begin: int, end: int) -> Any:
         parts = []
@@ -151,7 +154,6 @@ class SpooledRows(Rows):
             place, size = self._folder / f"{i}", (end - begin) * each
             found = np.fromfile(place, dtype, size, offset=begin * each * dtype.itemsize)
             parts.append(found.reshape(end - begin, *shape))
-        assert self.treedef is not None
         return self.treedef.unflatten(parts)
 
 

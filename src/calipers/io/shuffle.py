@@ -41,9 +41,9 @@ class Shuffle:
         parts, left = [], self.batch
         while left:
             window, begin, end = self._find(place)
-            part = jax.tree.map(lambda a, b=begin, e=min(begin + left, end): a[b:e], self._window(place.epoch, window))
             used = min(left, end - begin)
-            parts.append(part)
+            held = self._window(place.epoch, window)
+            parts.append(jax.tree.map(lambda a, b=begin, e=begin + used: a[b:e], held))
             left -= used
             slot = place.slot + used
             place = Place(place.epoch + 1) if slot == self.rows.count else place._replace(slot=slot)

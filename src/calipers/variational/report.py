@@ -26,9 +26,9 @@ def continuous(model: Any) -> AbstractContinuousModel:
     """
     if isinstance(model, StreamedPosterior):
         raise Refusal(
-            "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Bounds that "
-            "are logs of mean weights (IWAE, Rényi, CUBO) are none under minibatches: Jensen's inequality lifts the log "
-            "of a noisy weight's mean. model.subset(begin, end) is a Posterior of some rows"
+            "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Logs of "
+            "mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the log "
+            "weights moves them. model.subset(begin, end) is a Posterior of some rows"
         )
     if not isinstance(model, AbstractContinuousModel):
         raise Refusal(f"this method fits densities over reals; {type(model).__name__} is not one")

@@ -27,7 +27,9 @@ class Settling:
         self.average, self.before = np.full(len(theta), math.nan), np.full(len(theta), math.inf)
         self.step, self.total, self.value = _FIRST_STEP, 0, math.nan
         self.settled = False
-        self._begin()
+        self.first, self.second = np.zeros_like(theta), np.zeros_like(theta)
+        self.path: list[np.ndarray] = []
+        self.values: list[float] = []
 
     @property
     def over(self) -> bool:
@@ -54,12 +56,8 @@ class Settling:
         self.average, self.value = np.mean(self.path[half:], axis=0), float(np.mean(self.values[half:]))
         self.settled = steady and bool(np.abs(self.average - self.before).max() < self.tolerance)
         self.theta, self.before, self.step = self.average, self.average, 0.5 * self.step
-        self._begin()
-
-    def _begin(self) -> None:
         self.first, self.second = np.zeros_like(self.theta), np.zeros_like(self.theta)
-        self.path: list[np.ndarray] = []
-        self.values: list[float] = []
+        self.path, self.values = [], []
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that a run needs to go on, bit for bit."""

@@ -3,13 +3,14 @@
     ∇_θ L ≈ (1/S) Σ_s (∂u_s/∂θ)ᵀ ∇_u [log p̃_B(u_s) − log q(u_s)],      p̃_B from one minibatch, unbiased
 
 Minibatch log weights are unbiased (`streamed_target.py`) and enter linearly, so gradients of the ELBO are unbiased
-too. Of objectives that are not linear in log p̃ (IWAE, Rényi, CUBO: logs of means of weights), a minibatch gives no
-bound: E log mean exp(noisy log weight) lies above the log mean exp by Jensen, by about half the noise's variance, and
-that grows with N. They are refused. The fit is judged by fresh draws, each of whose log weights is summed over *all*
-rows in one pass: so the ELBO ± its error, k̂, and the importance-sampled log Z are those of the full data. **Proves**
-nothing. **Cost** 2 to 5 passes, steps × batch × (draws + 1) gradients, and a pass with `evaluation` log weights a row.
-**Fails** where a Gaussian does: k̂ says so. **Source** Hoffman, Blei, Wang & Paisley, *Stochastic variational
-inference* (2013); Kucukelbir et al. (2017); Roeder, Wu & Duvenaud (2017).
+too. Of objectives that are not linear in log p̃ (IWAE, Rényi, CUBO: logs of means of powers of weights), a minibatch
+gives no bound: E log mean exp(noisy log weight) exceeds log mean exp by Jensen, by up to half the noise's variance,
+which grows with N: lower bounds rise above log Z (docs/massive.md). They are refused. The fit is judged by fresh
+draws, each of whose log weights is summed over *all* rows in one pass: so the ELBO ± its error, k̂, and the
+importance-sampled log Z are those of the full data. **Proves** nothing. **Cost** 2 to 5 passes, steps × batch × (draws
++ 1) gradients, and a pass with `evaluation` log weights a row. **Fails** where a Gaussian does: k̂ says so. **Source**
+Hoffman, Blei, Wang & Paisley, *Stochastic variational inference* (2013); Kucukelbir et al. (2017); Roeder, Wu &
+Duvenaud (2017).
 """
 
 import dataclasses

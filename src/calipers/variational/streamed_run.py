@@ -1,9 +1,10 @@
 """A run of stochastic variational inference: where it begins, its steps, and the file it goes on from.
 
-It begins at the mode of a pilot (a few rows standing for all), moved by Newton steps on the gradient of all rows with the
-pilot's curvature, one pass each. Every step draws its normals and its rows as a function of the seed and its number, so
-the state is the ascent, the place in the stream, the start and the anchor: a run that goes on from its file takes the
-same steps, bit for bit. The anchor moves, for one pass, when a step size ends with the mean a deviation away from it.
+It begins at the mode of a pilot (a few rows standing for all), moved by Newton steps on the gradient of all rows with
+the pilot's curvature, one pass each. Every step draws its normals and its rows as a function of the seed and its
+number, so the state is the ascent, the place in the stream, the start and the anchor: a run that goes on from its file
+takes the same steps, bit for bit. The anchor moves, for one pass, when a step size ends with the mean a deviation away
+from it.
 """
 
 from collections.abc import Sequence
@@ -132,7 +133,7 @@ class StreamedRun:
         return float(np.abs(inverse * step if inverse.ndim == 1 else inverse @ step).max())
 
     def _about(self, model: StreamedPosterior) -> dict[str, str]:
-        """What must be the same for a run to go on: the method, the seed, and a few numbers of the model and its rows."""
+        """What must be the same for a run to go on: method, seed, and a few numbers of the model and its rows."""
         u, few = np.full(model.dimension, 0.1), min(model.rows.count, 64)
         told = []
         with jax.enable_x64(True):
