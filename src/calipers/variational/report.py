@@ -26,8 +26,8 @@ def continuous(model: Any) -> AbstractContinuousModel:
     """
     if isinstance(model, StreamedPosterior):
         raise Refusal(
-            "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Logs of "
-            "mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the log "
+            "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Logs "
+            "of mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the log "
             "weights moves them. model.subset(begin, end) is a Posterior of some rows"
         )
     if not isinstance(model, AbstractContinuousModel):
