@@ -27,8 +27,8 @@ def continuous(model: Any) -> AbstractContinuousModel:
     if isinstance(model, StreamedPosterior):
         raise Refusal(
             "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Logs "
-            "of mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the log "
-            "weights moves them. model.subset(begin, end) is a Posterior of some rows"
+            "of mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the "
+            "log weights moves them. model.subset(begin, end) is a Posterior of some rows"
         )
     if not isinstance(model, AbstractContinuousModel):
         raise Refusal(f"this method fits densities over reals; {type(model).__name__} is not one")
