@@ -36,6 +36,7 @@ METHODS = {
     "CurvatureBounds": "calipers.bounds.curvature",
     "DivergenceVI": "calipers.variational.divergence_vi",
     "GaussianVI": "calipers.variational.gaussian",
+    "StochasticVI": "calipers.variational.stochastic_vi",
     "PopulationMonteCarlo": "calipers.variational.population_method",
     "Flow": "calipers.variational.flow",
 }

@@ -9,6 +9,7 @@ import numpy as np
 from calipers.core.answer import Answer, Result
 from calipers.core.method import Limits, Refusal
 from calipers.core.model import AbstractContinuousModel
+from calipers.models.streamed import StreamedPosterior
 from calipers.variational.approximation import AbstractApproximation
 from calipers.variational.assessment import Assessment, summarise
 from calipers.variational.cloud import cloud
@@ -23,6 +24,12 @@ def continuous(model: Any) -> AbstractContinuousModel:
 
     **Raises:** `Refusal` when it is not.
     """
+    if isinstance(model, StreamedPosterior):
+        raise Refusal(
+            "this method needs log weights of all rows at every step; StochasticVI fits a StreamedPosterior. Logs "
+            "of mean weights (IWAE, Rényi, CUBO) are no bounds under minibatches: by Jensen's inequality, noise in the "
+            "log weights moves them. model.subset(begin, end) is a Posterior of some rows"
+        )
     if not isinstance(model, AbstractContinuousModel):
         raise Refusal(f"this method fits densities over reals; {type(model).__name__} is not one")
     return model
