@@ -129,7 +129,9 @@ def figure(rows: list[dict[str, Any]], path: str) -> None:
     for ax, (field, title, log) in zip(axes, panels, strict=True):
         for i, label in enumerate(OBJECTIVES):
             values = [middle(rows, name, label, "diagonal", field) for name in NAMES]
-            floor = [max(v, 1e-5) if log else v for v in values]
+            floor = [
+                min(max(v, 1e-4), 1e3) if log else min(v, 2.0) for v in values
+            ]  # what is off the scale is at its edge
             ax.plot(floor, np.arange(len(NAMES)) + 0.13 * (i - 2), "o", ms=5, label=label)
         ax.set_xlabel(title)
         if log:
@@ -139,7 +141,8 @@ def figure(rows: list[dict[str, Any]], path: str) -> None:
         ax.grid(axis="y", alpha=0.2)
     axes[0].set_yticks(range(len(NAMES)), NAMES)
     axes[0].invert_yaxis()
-    axes[0].legend(title="independent normals by", fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    shown.legend(handles, labels, title="independent normals by", loc="outside upper center", ncols=5, fontsize=8)
     shown.savefig(path, metadata={"Date": None})
 
 

@@ -242,3 +242,12 @@ def test_the_contract():
     check_method(SMALL, key=jax.random.key(0), models=[zoo.ZooModel("rows", model, exact)])
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(SMALL, key=jax.random.key(0))
+
+
+def test_auto_hands_rows_to_it():
+    _, model, *_ = linear(500)
+    chosen, asked = (
+        cal.log_z(model, method, key=jax.random.key(0), time_limit=300.0) for method in (None, cal.StochasticVI())
+    )
+    assert chosen.value == asked.value
+    assert chosen.value is not None

@@ -7,6 +7,7 @@ bracket, if it takes more than a moment). Else bounds from above and below take 
 `answer.plan` says what was chosen and why.
 """
 
+import dataclasses
 from collections.abc import Generator, Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,6 +24,8 @@ from calipers.exact.probing import probed, time_box
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
+from calipers.models.streamed import StreamedPosterior
+from calipers.variational.stochastic_vi import StochasticVI
 
 _MOMENT = 14.0  # log2 of joint entries that are summed sooner than anything better is found
 _PROBED = 22.0  # log2 of joint entries from which it may pay to probe for states that zeros forbid
@@ -46,6 +49,8 @@ class Auto(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel | AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Looks for an exact route, reduces the model, finds an elimination order, and says what will be done."""
+        if isinstance(model, StreamedPosterior):
+            return dataclasses.replace(StochasticVI().plan(model, limits), structure=model)
         if isinstance(model, AbstractContinuousModel):
             return plan_continuous(model, limits)
         if (known := closed_form(model, limits)) is not None:
@@ -75,6 +80,8 @@ class Auto(AbstractMethod):
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
         limits = plan.limits
         match plan.structure:
+            case StreamedPosterior() as streamed:
+                yield from StochasticVI().answers(streamed, StochasticVI().plan(streamed, limits), key)
             case AbstractContinuousModel():
                 yield from answers_continuous(plan.structure, plan, key)
             case _Exact(route, otherwise):
