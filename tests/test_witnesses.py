@@ -20,7 +20,7 @@ NO_DETERMINISTIC_SIDE = {
 NEEDS_A_KEY = {"BlackBoxVI"}  # its product trials are certified in tests/variational/test_black_box.py
 OVER_REALS = {
     *("Conjugate", "HamiltonianAnnealing", "CurvatureBounds", "DivergenceVI", "GaussianVI"),
-    *("PopulationMonteCarlo", "Flow"),
+    *("PopulationMonteCarlo", "Flow", "StochasticVI"),
 }
 WITHOUT: dict[str, set[str]] = {}  # by model: sides without a witness, and none of the zoo's lacks one
 MODELS = {m.name: m for m in zoo.models()}
