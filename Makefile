@@ -15,6 +15,7 @@ $(STAMP): pyproject.toml checker/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]" -e ./checker
 	@echo "compiling the kernels once (they are cached beside the source)"
 	$(BIN)/calipers compare "square:4x4,J=pm1,h=gauss:0.1,beta=1,seed=1" --time-limit 60 > /dev/null 2>&1 || test $$? -eq 3
+	$(BIN)/python -m calipers.testing.warm
 	touch $(STAMP)
 
 constraints: $(STAMP)
