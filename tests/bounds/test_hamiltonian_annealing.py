@@ -69,6 +69,17 @@ def test_sides_hold_from_a_bad_start():
     assert wrong <= 10  # P[Bin(25, 0.2) > 10] < 0.01
 
 
+def test_a_density_that_is_zero_somewhere_is_bounded_too():
+    """Half a normal: chains that begin outside end with weight zero, and the bound is about the others."""
+    half = cal.EnergyModel(lambda u: jnp.where(u > 0.0, norm.logpdf(u, 0.5), -jnp.inf), np.zeros(()))
+    target, random = Target(half), np.random.default_rng(0)
+    prepared = prepare(target, Elliptical(np.array([0.5]), np.array([1.0])), random, steps=2)
+    assert np.isneginf(prepared.pilot.end.high).any()
+    last = list(annealed_sides(target, prepared, random, Limits(delta=0.01), chains=1024))[-1]
+    truth = math.log(0.6914624612740131)  # P[N(½, 1) > 0]
+    assert truth - 0.2 < last.lower.value < truth
+
+
 def test_bennett_balances_both_ways():
     random = np.random.default_rng(0)
     ahead = random.normal(3.0 - 0.125, 0.5, 20_000)  # log weights whose mean is e³, and the way back

@@ -243,7 +243,8 @@ def _answer(
     prepared: Bracketed, below: MeanWeight, above: MeanWeight | None, delta: float, look: tuple, name: str, known: dict
 ) -> Answer:
     low, upper = below.log_lower(), NOTHING_ABOVE
-    error = _ROUNDING * (1.0 + float(np.abs(prepared.pilot.end.high).max()))
+    high = prepared.pilot.end.high  # −inf where a chain never entered the density
+    error = _ROUNDING * (1.0 + float(np.abs(high[np.isfinite(high)]).max(initial=0.0)))
     stats: dict[str, Any] = known | {
         "chains": len(below.logs),
         "steps": len(prepared.schedule.t) - 1,
