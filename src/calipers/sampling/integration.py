@@ -11,6 +11,7 @@ quadrature's, a fifteenth of the difference to every second point. **Cost** poin
 chains do not mix, and at a transition of first order. **Source** Kirkwood (1935); Gelman & Meng (1998).
 """
 
+import abc
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -30,7 +31,7 @@ from calipers.sampling.tempering import ParallelTempering
 ROUNDS = (8, 4, 2, 1)  # parts of the sweeps after which there is an answer
 
 
-class ThermodynamicIntegration(AbstractMethod):
+class AbstractLadderEstimate(AbstractMethod):
     """An estimate of log Z with an error bar, from energies along a ladder of temperatures.
 
     **Arguments:** `points` of the ladder, or None for neighbours one standard deviation of w apart; `sweeps` at each,
@@ -48,9 +49,13 @@ class ThermodynamicIntegration(AbstractMethod):
     def __check_init__(self) -> None:
         check_numbers(self.points, self.sweeps, self.chains)
 
+    @abc.abstractmethod
+    def estimate(self, path: TemperedPath, ladder: Ladder, plan: Plan) -> Answer:
+        """What the ladder says so far."""
+
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Chooses the kernel; refuses models with zeros."""
-        return ladder_plan("Thermodynamic integration", model, self.kernel, limits)
+        return ladder_plan(type(self).__name__, model, self.kernel, limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """An estimate after an eighth, a quarter, half, and all of the sweeps."""
@@ -59,7 +64,14 @@ class ThermodynamicIntegration(AbstractMethod):
             if ladder is None:
                 yield trivial(path, plan)
                 return
-            yield _answer(path, ladder, plan)
+            yield self.estimate(path, ladder, plan)
+
+
+class ThermodynamicIntegration(AbstractLadderEstimate):
+    """Integrates the mean energy along the ladder; arguments as `AbstractLadderEstimate`."""
+
+    def estimate(self, path: TemperedPath, ladder: Ladder, plan: Plan) -> Answer:
+        return _answer(path, ladder, plan)
 
 
 def _answer(path: TemperedPath, ladder: Ladder, plan: Plan) -> Answer:

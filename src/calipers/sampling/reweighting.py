@@ -8,48 +8,21 @@ replicas. **Source** Shirts & Chodera, *Statistically optimal analysis of sample
 (2008); Ferrenberg & Swendsen (1989).
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from calipers.core.answer import Answer, Result
-from calipers.core.method import AbstractMethod, Limits, Plan, Proves
-from calipers.core.model import AbstractDiscreteModel
-from calipers.sampling.integration import check_numbers, ladder_plan, rounds, trivial
-from calipers.sampling.kernel import AbstractKernel
+from calipers.core.method import Plan
+from calipers.sampling.integration import AbstractLadderEstimate
 from calipers.sampling.ladder import Ladder, inefficiency, reliable
 from calipers.sampling.multistate import multistate
 from calipers.sampling.tempered_path import TemperedPath
 
 
-class MultistateReweighting(AbstractMethod):
-    """An estimate of log Z with an error bar, from overlapping runs at several temperatures.
+class MultistateReweighting(AbstractLadderEstimate):
+    """Combines overlapping runs at several temperatures; arguments as `AbstractLadderEstimate`."""
 
-    **Arguments:** as `ThermodynamicIntegration`.
-
-    **Proves** nothing. **Raises** `Refusal` for models with zeros, and without a `key`.
-    """
-
-    proves: ClassVar[Proves] = Proves.NOTHING
-    points: int | None = None
-    sweeps: int = 400
-    chains: int = 4
-    kernel: AbstractKernel | None = None
-
-    def __check_init__(self) -> None:
-        check_numbers(self.points, self.sweeps, self.chains)
-
-    def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
-        """Chooses the kernel; refuses models with zeros."""
-        return ladder_plan("Multistate reweighting", model, self.kernel, limits)
-
-    def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
-        """An estimate after an eighth, a quarter, half, and all of the sweeps."""
-        path = plan.structure
-        for ladder in rounds(path, self.kernel, self.points, self.sweeps, self.chains, key):
-            if ladder is None:
-                yield trivial(path, plan)
-                return
-            yield _answer(path, ladder, plan)
+    def estimate(self, path: TemperedPath, ladder: Ladder, plan: Plan) -> Answer:
+        return _answer(path, ladder, plan)
 
 
 def _answer(path: TemperedPath, ladder: Ladder, plan: Plan) -> Answer:
