@@ -71,8 +71,8 @@ class Elimination(AbstractMethod):
             again = best_order(sizes, scopes, seconds=seconds, seed=1)
             found = min(found, again, key=lambda order: order.log2_total)
         plan = plan_order(reduced, found, limits)
-        if self.engine == "jax":
-            _, tree, _, sliced = plan.structure
+        _, tree, _, sliced = plan.structure
+        if self.engine == "jax" and tree is not None:
             refuse_if_short(tree, limits.beliefs, limits.memory)
             if sliced is not None:
                 raise Refusal(f"slices are done on the CPU, by Elimination(): {plan}")
@@ -152,6 +152,8 @@ def plan_order(reduced: Reduced, found: Order, limits: Limits) -> Plan:
 
     **Raises:** `Refusal` when time or memory would not do.
     """
+    if reduced.log_constant == -math.inf:
+        return Plan("Nothing to eliminate: every weight is zero.", (reduced, None, [], None), limits=limits)
     sizes, scopes = reduced.model.domains, list(reduced.model.scopes)
     probes = probe_scopes(reduced) if limits.beliefs else []
     order, cost = found.order, order_cost(sizes, scopes + probes, found.order) if probes else found

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from calipers.core.model import AbstractDiscreteModel
 
+_LARGE = 4096  # entries of a table that is looked at by itself
+
 
 class _Scopes(tuple[tuple[int, ...], ...]):
     """A tuple of scopes that JAX takes for one thing; it would look for arrays inside any other, one by one."""
@@ -53,6 +55,9 @@ class FactorGraph(AbstractDiscreteModel):
                 shape, came = tuple([sizes[v] for v in scope]), np.shape(table)
                 if came != shape:
                     raise ValueError(f"factor {a} has a table of shape {came}; its scope {scope} needs {shape}")
+        if not _are_logs(self.tables):
+            bad = next(a for a, table in enumerate(self.tables) if not _are_logs([table]))
+            raise ValueError(f"factor {bad} holds NaN or +inf; logs are finite, or -inf for a zero")
         for v, state in self.evidence:
             if not 0 <= v < len(self.sizes) or not 0 <= state < self.sizes[v]:
                 raise ValueError(f"evidence {v}={state} names a variable or state that is not in the model")
@@ -142,6 +147,14 @@ def _tables_fit(sizes: tuple[int, ...], scopes: tuple[tuple[int, ...], ...], tab
     if not known or sum(map(len, map(set, scopes))) != len(flat):
         return False
     return bool((np.array(sizes)[flat] == np.fromiter(itertools.chain.from_iterable(shapes), np.int64)).all())
+
+
+def _are_logs(tables: Sequence[np.ndarray]) -> bool:
+    """Whether no entry is NaN or +inf: the small tables all at once."""
+    large = [table for table in tables if np.size(table) > _LARGE]
+    small = tables if not large else [table for table in tables if np.size(table) <= _LARGE]
+    together = np.concatenate([np.zeros(0), *small], axis=None)
+    return all(bool((np.asarray(table) < np.inf).all()) for table in (together, *large))
 
 
 def _pairs(evidence: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

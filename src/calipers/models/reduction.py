@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from calipers.core.model import AbstractDiscreteModel
 from calipers.models.factor_graph import FactorGraph
 from calipers.models.nesting import add_tables, cut, find_hosts, lay_out, sort_scopes, survey
-from calipers.models.propagation import Flat, flat_logs, flatten, has_zero_constant, keep_states, propagate, starts
+from calipers.models.propagation import Flat, flatten, has_zero_constant, keep_states, propagate, starts
 
 _EPSILON = 2.0**-53
 
@@ -76,7 +76,6 @@ def restrict(graph: FactorGraph, states: Iterable[np.ndarray] | None, flat: Flat
     **Raises:** `ValueError` when a state is not in the model.
     """
     if flat is None and states is None and has_zero_constant(graph):
-        flat_logs(graph)  # what is wrong with another table is still said
         return _impossible(graph)
     flat = flatten(graph) if flat is None else flat
     alive = keep_states(flat, states, graph.evidence)
