@@ -43,11 +43,12 @@ def _alarm(seconds: float) -> Iterator[None]:
             shown(lost)
 
     def put_away() -> None:
+        nonlocal away
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
-        sys.unraisablehook = shown
+        sys.unraisablehook, away = shown, True
 
-    before, shown = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
+    before, shown, away = signal.signal(signal.SIGALRM, ring), sys.unraisablehook, False
     sys.unraisablehook = hush
     try:
         try:  # the bell may ring on the way in, at once if the time is up, and while it is being put away
@@ -56,7 +57,8 @@ def _alarm(seconds: float) -> Iterator[None]:
         finally:
             put_away()
     finally:
-        put_away()  # within `_AGAIN` of a ring that cut the first one short: a bell left behind would end the process
+        if not away:  # within `_AGAIN` of a ring that cut the first one short: a bell left behind would end the process
+            put_away()
 
 
 def _stopped(answer: Answer, limits: Limits) -> Result | None:
