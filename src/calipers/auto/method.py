@@ -28,6 +28,7 @@ from calipers.models.streamed import StreamedPosterior
 from calipers.variational.stochastic_vi import StochasticVI
 
 _MOMENT = 14.0  # log2 of joint entries that are summed sooner than anything better is found
+_BRIEF = 0.1  # seconds of elimination beside which no other exact route is looked for
 _PROBED = 22.0  # log2 of joint entries from which it may pay to probe for states that zeros forbid
 _AT_ONCE = 2.0  # seconds of exact work that are not worth a bracket beforehand, if they are a small share of the time
 _SHARE = 0.15
@@ -62,9 +63,7 @@ class Auto(AbstractMethod):
         order = _order(reduced, limits, seconds=0.0)
         if order.log2_total > _PROBED:
             reduced = probed(reduced, time_box(limits), backbone=False)
-        if order.log2_total > _MOMENT:
-            order = _order(reduced, limits)
-        routes = _routes(model, reduced, order, limits)
+        order, routes = _routes(model, reduced, order, limits)
         text = (
             f"{reduced.describe()} The best elimination order found ({order.heuristic}) has a largest table of "
             f"2^{order.log2_largest:.1f} entries, about {_seconds(order):.2g} s of work. "
@@ -128,15 +127,24 @@ def _vast(model: Ising, limits: Limits) -> Plan:
     return Plan(text, model, limits=limits)
 
 
-def _routes(model: AbstractDiscreteModel, reduced: Reduced, order: Order, limits: Limits) -> list[Route]:
-    """Exact routes, cheapest first; what elimination does in a moment needs no other."""
-    along = elimination_route(reduced, order, limits) if order.log2_total < _HOPELESS else None
-    if along is not None and _at_once(along, limits) and along.seconds < 0.1:
-        return [along]
-    found = model if isinstance(model, Ising) else reduced
-    magnet = model if isinstance(model, Ising) else as_ising(reduced.model)
-    routes = [*magnet_routes(found, magnet, limits), *([along] if along is not None else [])]
-    return sorted(routes, key=lambda r: r.seconds)
+def _routes(
+    model: AbstractDiscreteModel, reduced: Reduced, order: Order, limits: Limits
+) -> tuple[Order, list[Route]]:  # fmt: skip
+    """The order, or a better one; and exact routes, cheapest first: what one does in a moment needs no other."""
+    along = _along(reduced, order, limits) if _seconds(order) < _BRIEF else None
+    magnets: list[Route] = []
+    if along is None or not _at_once(along, limits):
+        found = model if isinstance(model, Ising) else reduced
+        magnet = model if isinstance(model, Ising) else as_ising(reduced.model)
+        magnets = magnet_routes(found, magnet, limits)
+    if order.log2_total > _MOMENT and not (magnets and _at_once(magnets[0], limits)):
+        order = _order(reduced, limits)
+        along = _along(reduced, order, limits)
+    return order, sorted([*magnets, *([along] if along is not None else [])], key=lambda r: r.seconds)
+
+
+def _along(reduced: Reduced, order: Order, limits: Limits) -> Route | None:
+    return elimination_route(reduced, order, limits) if order.log2_total < _HOPELESS else None
 
 
 def _affordable(routes: list[Route], limits: Limits, share: float = _MOST) -> bool:

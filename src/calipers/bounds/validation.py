@@ -19,7 +19,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from calipers.bounds.confidence import check_delta, log_mean
 from calipers.bounds.hamiltonian_annealing import Bracketed, fitted_trial, prepare
@@ -173,4 +173,4 @@ def _uniformity(ranks: np.ndarray, draws: int) -> np.ndarray:
     counts = np.array([(held == b).sum(0) for b in range(bins)])
     sizes = np.bincount(np.arange(draws + 1) * bins // (draws + 1), minlength=bins) / (draws + 1)
     expected = sizes[:, None] * len(ranks)
-    return np.asarray(chi2.sf(((counts - expected) ** 2 / expected).sum(0), bins - 1))
+    return np.asarray(chdtrc(bins - 1, ((counts - expected) ** 2 / expected).sum(0)))

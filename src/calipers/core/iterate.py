@@ -42,13 +42,15 @@ def _alarm(seconds: float) -> Iterator[None]:
         if not isinstance(lost.exc_value, _TimeUp):
             shown(lost)
 
+    away = False
+
     def put_away() -> None:
         nonlocal away
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
         sys.unraisablehook, away = shown, True
 
-    before, shown, away = signal.signal(signal.SIGALRM, ring), sys.unraisablehook, False
+    before, shown = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
     sys.unraisablehook = hush
     try:
         try:  # the bell may ring on the way in, at once if the time is up, and while it is being put away

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 _SOBOL_DIMENSIONS = 1000  # beyond these, plain random numbers
 
@@ -20,6 +19,8 @@ def standard_normals(count: int, dimension: int, random: np.random.Generator) ->
     if half <= dimension:
         raise ValueError(f"{count} draws cannot have a covariance of {dimension} dimensions; give {2 * dimension + 2}")
     if dimension <= _SOBOL_DIMENSIONS:
+        from scipy.stats import qmc  # half a second, which discrete models need not wait for
+
         sobol = qmc.Sobol(dimension, seed=random)
         uniform = sobol.random_base2(math.ceil(math.log2(half)))[:half]
         z = ndtri(np.clip(uniform, 1e-12, 1.0 - 1e-12))
