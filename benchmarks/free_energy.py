@@ -4,7 +4,7 @@ For each estimator: errors and claimed errors, z = error / claimed error (its me
 1 ± 0.16 are expected of 20 sound ones), CPU seconds; for annealed importance sampling also the lower side at δ = 0.01,
 and how often it failed. Seeds are pieces: one that is in the file of results is not done again.
 
-usage: python benchmarks/free_energy.py [SEEDS [L [FILE.json]]]
+usage: python benchmarks/free_energy.py [SEEDS [L [FILE.json [BUDGET]]]], with BUDGET times as many sweeps
 """
 
 import json
@@ -23,14 +23,15 @@ CRITICAL = 0.5 * math.log1p(math.sqrt(2.0))
 DELTA = 0.01
 
 
-def methods() -> dict[str, Any]:
-    """Estimators at about 25 000 sweeps of the lattice each, a few seconds at L = 64."""
+def methods(budget: int) -> dict[str, Any]:
+    """Estimators at about 25 000 · budget sweeps of the lattice each, a few seconds at L = 64 and budget 1."""
+    population, sweeps = 32 * budget, 96 * budget
     return {
-        "population annealing": cal.PopulationAnnealing(population=32, populations=8),
-        "the same, heat bath": cal.PopulationAnnealing(population=32, populations=8, kernel=cal.HeatBath()),
-        "thermodynamic integration": cal.ThermodynamicIntegration(sweeps=96),
-        "multistate reweighting": cal.MultistateReweighting(sweeps=96),
-        "annealed importance": cal.AnnealedImportance(chains=16, steps=500),
+        "population annealing": cal.PopulationAnnealing(population=population, populations=8),
+        "the same, heat bath": cal.PopulationAnnealing(population=population, populations=8, kernel=cal.HeatBath()),
+        "thermodynamic integration": cal.ThermodynamicIntegration(sweeps=sweeps),
+        "multistate reweighting": cal.MultistateReweighting(sweeps=sweeps),
+        "annealed importance": cal.AnnealedImportance(chains=16, steps=500 * budget),
     }
 
 
@@ -45,7 +46,7 @@ def measure(method: Any, model: cal.Ising, truth: float, seed: int) -> dict[str,
     return found | ({"lower": answer.lower.value - truth} if delta else {})
 
 
-def main(seeds: int = 20, L: int = 64, file: str = "free_energy.json") -> None:
+def main(seeds: int = 20, L: int = 64, file: str = "free_energy.json", budget: int = 1) -> None:
     place = Path(file)
     done: dict[str, dict[str, float]] = json.loads(place.read_text()) if place.exists() else {}
     model = cal.Ising.square(L, beta=CRITICAL)
@@ -53,13 +54,13 @@ def main(seeds: int = 20, L: int = 64, file: str = "free_energy.json") -> None:
     assert truth is not None
     print(f"{L}² at T_c: log Z = {truth:.6f}")
     for seed in range(seeds):
-        for name, method in methods().items():
-            key = f"L={L} {name} {seed}"
+        for name, method in methods(budget).items():
+            key = f"L={L} {name} {seed} budget={budget}"
             if key not in done:
                 done[key] = measure(method, model, truth, seed)
                 place.write_text(json.dumps(done, indent=1))
-    for name, method in methods().items():
-        rows = [done[f"L={L} {name} {seed}"] for seed in range(seeds)]
+    for name, method in methods(budget).items():
+        rows = [done[f"L={L} {name} {seed} budget={budget}"] for seed in range(seeds)]
         error, claimed = (np.array([row[k] for row in rows]) for k in ("error", "claimed"))
         z = error / claimed
         told = f"{name:26s} r.m.s. error {np.sqrt(np.mean(error**2)):.3f}, mean {error.mean():+.3f}, claimed "
@@ -73,4 +74,4 @@ def main(seeds: int = 20, L: int = 64, file: str = "free_energy.json") -> None:
 
 if __name__ == "__main__":
     given = dict(enumerate(sys.argv))
-    main(int(given.get(1, 20)), int(given.get(2, 64)), given.get(3, "free_energy.json"))
+    main(int(given.get(1, 20)), int(given.get(2, 64)), given.get(3, "free_energy.json"), int(given.get(4, 1)))
