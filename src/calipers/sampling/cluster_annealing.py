@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from calipers.sampling.cluster_kernels import join, root
+from calipers.sampling.cluster_kernels import join, turn_clusters
 from calipers.sampling.ferromagnet import Ferromagnet, components
 from calipers.sampling.streams import streams, uniform
 
@@ -111,14 +111,7 @@ def _anneal(bonds, schedule, x, stream, energies, record):
             total += (schedule[t] - schedule[t + 1]) * energy
         if record:
             energies[t] = energy
-        turn[:] = -1
-        turn[root(parent, n)] = 0
-        for i in range(n):
-            r = root(parent, i)
-            if turn[r] < 0:
-                turn[r] = uniform(stream) < 0.5
-            if turn[r]:
-                x[i] = -x[i]
+        turn_clusters(parent, turn, x, stream)
     return total
 
 
@@ -126,14 +119,10 @@ def _anneal(bonds, schedule, x, stream, energies, record):
 def _ground(bonds, stream, x):
     """A ground state: along the fields, and where there are none, all alike by a coin."""
     n = len(x)
-    parent, turn = np.empty(n + 1, np.int64), np.full(n + 1, -1, np.int8)
+    parent, turn = np.empty(n + 1, np.int64), np.empty(n + 1, np.int8)
     for i in range(n + 1):
         parent[i] = i
     for e in range(len(bonds.head)):
         join(parent, bonds.head[e], bonds.tail[e])
-    turn[root(parent, n)] = 0
-    for i in range(n):
-        r = root(parent, i)
-        if turn[r] < 0:
-            turn[r] = uniform(stream) < 0.5
-        x[i] = -1 if turn[r] else 1
+    x[:] = 1
+    turn_clusters(parent, turn, x, stream)

@@ -47,15 +47,23 @@ def swendsen_wang(wiring, bond, tie, spins, streams, sweeps, moved):
         x, stream = spins[c], streams[c]
         for _ in range(sweeps):
             _bind(wiring, bond, tie, x, stream, parent)
-            turn[:] = -1
-            turn[root(parent, n)] = 0
-            for i in range(n):
-                r = root(parent, i)
-                if turn[r] < 0:
-                    turn[r] = uniform(stream) < 0.5
-                if turn[r]:
-                    x[i] = -x[i]
-                    moved[c] += 1
+            moved[c] += turn_clusters(parent, turn, x, stream)
+
+
+@njit(cache=True, nogil=True)
+def turn_clusters(parent, turn, x, stream):
+    """Flips each cluster with probability ½, the ghost's (that of site n) never. **Returns** the spins flipped."""
+    n, moved = len(x), 0
+    turn[:] = -1
+    turn[root(parent, n)] = 0
+    for i in range(n):
+        r = root(parent, i)
+        if turn[r] < 0:
+            turn[r] = uniform(stream) < 0.5
+        if turn[r]:
+            x[i] = -x[i]
+            moved += 1
+    return moved
 
 
 @njit(cache=True, nogil=True)
