@@ -4,32 +4,51 @@
     where n < 0, ½ where n = 0, and where n = Σ_b n_b 2^b > 0 with Π_b [1 − n_b + n_b e^{−r 2^b}] = e^{−r n}
 
 Broken bonds are added up in bit planes, each site starting so high that one constant C serves all: n = C − S. Each
-chance e^{−r 2^b} is drawn for all lanes at once, as `multispin_kernels.py` says: sixteen bits, then a coin.
+chance e^{−r 2^b} is drawn for all lanes at once, as `multispin_kernels.py` says: sixteen bits, then a coin. Where n
+never exceeds 3 (up to six equal bonds) one draw serves: each lane compares it with the threshold of its own n.
 """
 
 import numpy as np
 from numba import njit
 
+from calipers.sampling.multispin_kernels import _plane2, _plane3
 from calipers.sampling.streams import advance, uniform
 
 _ZERO, _ALL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
 DEEPEST = 6  # digits of S
-RUN = 256  # words that are updated together
+RUN = 1024  # words that are updated together
+FEW = 3  # up to this n, and with at most three digits of S, kernels of their own serve
 
 
 @njit(cache=True, nogil=True)
-def _gather(words, sites, unlike, out, change):
-    """Rows of words, xor `unlike`, side by side; `change` says to combine them with what is there, by xor too."""
+def _gather(words, sites, out):
+    """Rows of words, side by side."""
     width = words.shape[1]
     if width == 1:
         flat = words.reshape(-1)
         for k in range(len(sites)):
-            out[k] = (out[k] if change else _ZERO) ^ flat[sites[k]] ^ unlike[k]
+            out[k] = flat[sites[k]]
         return
     for k in range(len(sites)):
-        row, part, u = words[sites[k]], out[k * width : (k + 1) * width], unlike[k]
+        row, part = words[sites[k]], out[k * width : (k + 1) * width]
         for w in range(width):
-            part[w] = (part[w] if change else _ZERO) ^ row[w] ^ u
+            part[w] = row[w]
+
+
+@njit(cache=True, nogil=True)
+def _broken(words, sites, unlike, me, out):
+    """Where rows of words differ from `me`; where they agree, if they should be unlike."""
+    width = words.shape[1]
+    if width == 1:
+        flat = words.reshape(-1)
+        for k in range(len(sites)):
+            out[k] = me[k] ^ flat[sites[k]] ^ np.uint64(np.int64(unlike[k]))
+        return
+    for k in range(len(sites)):
+        row, u = words[sites[k]], np.uint64(np.int64(unlike[k]))
+        mine, part = me[k * width : (k + 1) * width], out[k * width : (k + 1) * width]
+        for w in range(width):
+            part[w] = mine[w] ^ row[w] ^ u
 
 
 @njit(cache=True, nogil=True)
@@ -65,6 +84,22 @@ def _add(digit, more):
         both = digit[w] & more[w]
         digit[w] ^= more[w]
         more[w] = both
+
+
+@njit(cache=True, nogil=True)
+def _add3(low, middle, high, more, place):
+    """All of three places at once, from place 0 or 1 on; nothing goes beyond."""
+    if place == 1:
+        for w in range(len(low)):
+            b, x = middle[w], more[w]
+            middle[w] = b ^ x
+            high[w] ^= b & x
+        return
+    for w in range(len(low)):
+        a, b, x = low[w], middle[w], more[w]
+        low[w], x = a ^ x, a & x
+        middle[w] = b ^ x
+        high[w] ^= b & x
 
 
 @njit(cache=True, nogil=True)
@@ -124,6 +159,80 @@ def _coins(yes, asked, s0, s1, s2, s3):
         yes[w] &= ~asked[w] | q
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _value(low, middle, high, c0, c1, c2):
+    """n = C − S: its lowest two digits, and whether it is negative."""
+    p, q, r = ~low, ~middle, ~high
+    carry = p | c0
+    one, two = ~(p ^ c0), q ^ c1 ^ carry
+    carry = (q & c1) | (carry & (q ^ c1))
+    return one, two, ~((r & c2) | (carry & (r ^ c2)))
+
+
+@njit(cache=True, nogil=True)
+def _few_flips(low, middle, high, level, m, rest, lanes, coin, yes):
+    """Who flips, in `yes`, given the digits of S, where n ≤ 3; `m`, `rest` are the thresholds of n = 1, 2, 3."""
+    (a, b, c), c0, c1, c2 = m, level[0], level[1], level[2]
+    if b == c:
+        _two_flips(low, middle, high, level, a, c, rest, lanes, coin, yes)
+        return
+    u = uniform(coin)
+    t1, t2, t3 = _ALL if u < rest[0] else _ZERO, _ALL if u < rest[1] else _ZERO, _ALL if u < rest[2] else _ZERO
+    s0, s1, s2, s3 = lanes[0], lanes[1], lanes[2], lanes[3]
+    for w in range(len(yes)):
+        z = (s0[w], s1[w], s2[w], s3[w], t1, t2, t3)
+        z = _plane3(z, a[0], b[0], c[0])
+        z = _plane3(z, a[1], b[1], c[1])
+        z = _plane3(z, a[2], b[2], c[2])
+        z = _plane3(z, a[3], b[3], c[3])
+        z = _plane3(z, a[4], b[4], c[4])
+        z = _plane3(z, a[5], b[5], c[5])
+        z = _plane3(z, a[6], b[6], c[6])
+        z = _plane3(z, a[7], b[7], c[7])
+        z = _plane3(z, a[8], b[8], c[8])
+        z = _plane3(z, a[9], b[9], c[9])
+        z = _plane3(z, a[10], b[10], c[10])
+        z = _plane3(z, a[11], b[11], c[11])
+        z = _plane3(z, a[12], b[12], c[12])
+        z = _plane3(z, a[13], b[13], c[13])
+        z = _plane3(z, a[14], b[14], c[14])
+        z = _plane3(z, a[15], b[15], c[15])
+        z0, z1, z2, z3, x, y, v = z
+        half, s0[w], s1[w], s2[w], s3[w] = advance(z0, z1, z2, z3)
+        one, two, falls = _value(low[w], middle[w], high[w], c0, c1, c2)
+        yes[w] = falls | (two & ((one & v) | (~one & y))) | (~two & ((one & x) | (~one & half)))
+
+
+@njit(cache=True, nogil=True)
+def _two_flips(low, middle, high, level, a, b, rest, lanes, coin, yes):
+    """The same where n > 0 is 1 or one other number, 2 or 3."""
+    u, c0, c1, c2 = uniform(coin), level[0], level[1], level[2]
+    t1, t2 = _ALL if u < rest[0] else _ZERO, _ALL if u < rest[2] else _ZERO
+    s0, s1, s2, s3 = lanes[0], lanes[1], lanes[2], lanes[3]
+    for w in range(len(yes)):
+        z = (s0[w], s1[w], s2[w], s3[w], t1, t2)
+        z = _plane2(z, a[0], b[0])
+        z = _plane2(z, a[1], b[1])
+        z = _plane2(z, a[2], b[2])
+        z = _plane2(z, a[3], b[3])
+        z = _plane2(z, a[4], b[4])
+        z = _plane2(z, a[5], b[5])
+        z = _plane2(z, a[6], b[6])
+        z = _plane2(z, a[7], b[7])
+        z = _plane2(z, a[8], b[8])
+        z = _plane2(z, a[9], b[9])
+        z = _plane2(z, a[10], b[10])
+        z = _plane2(z, a[11], b[11])
+        z = _plane2(z, a[12], b[12])
+        z = _plane2(z, a[13], b[13])
+        z = _plane2(z, a[14], b[14])
+        z = _plane2(z, a[15], b[15])
+        z0, z1, z2, z3, x, y = z
+        half, s0[w], s1[w], s2[w], s3[w] = advance(z0, z1, z2, z3)
+        one, two, falls = _value(low[w], middle[w], high[w], c0, c1, c2)
+        yes[w] = falls | (two & y) | (~two & ((one & x) | (~one & half)))
+
+
 @njit(cache=True, nogil=True)
 def _flips(rows, level, tops, m, rest, lanes, coin, room, yes):
     """Who flips, in `yes`, given the digits of S."""
@@ -145,24 +254,32 @@ def replicas(words, lanes, coin, bonds, start, level, blocks, order, m, rest, de
     **Arguments:** `lanes` (4, RUN), `coin` (4,), streams; `bonds` (nbr, unlike, place): for each slot the sites' other
     ends (slots, n), in the order of visits, themselves where there is none, words of all ones where a bond wants spins
     unlike, and the binary place (slots,) that a broken one adds to; `start` (6, n), the first S, in the same order;
-    `level` (6,), C; `blocks` (B + 1,) into `order` (n,); `m`, `rest`: `threshold` of e^{−r 2^b}; `depth`, how many
-    digits n > 0 and S can have.
+    `level` (6,), C; `blocks` (B + 1,) into `order` (n,); `m`, `rest`: `threshold` of e^{−r n} for n = 1, 2, 3,
+    or else of e^{−r 2^b} for six b; `depth`, how many digits n > 0 and S can have.
     """
     nbr, unlike, place = bonds
     width, tops, deep = words.shape[1], depth[0], depth[1]
-    rows, room, none = np.empty((deep, RUN), np.uint64), np.empty((4, RUN), np.uint64), np.zeros(len(order), np.uint64)
+    rows, room, even = np.empty((deep, RUN), np.uint64), np.empty((4, RUN), np.uint64), not start.any()
     for _ in range(sweeps):
         for b in range(len(blocks) - 1):
             first, last = blocks[b], blocks[b + 1]
             count = (last - first) * width
             more, me, sites = room[2, :count], room[3, :count], order[first:last]
-            for p in range(deep):
-                _spread(start[p, first:last], width, rows[p, :count])
-            _gather(words, sites, none[first:last], me, False)
+            if even:
+                rows[:, :count] = _ZERO
+            else:
+                for p in range(deep):
+                    _spread(start[p, first:last], width, rows[p, :count])
+            _gather(words, sites, me)
             for j in range(len(place)):
-                more[:] = me
-                _gather(words, nbr[j, first:last], unlike[j, first:last], more, True)
-                for p in range(place[j], deep):
-                    _add(rows[p, :count], more)
-            _flips(rows, level, tops, m, rest, lanes, coin, room, more)
+                _broken(words, nbr[j, first:last], unlike[j, first:last], me, more)
+                if len(m) == FEW and place[j] < 2:
+                    _add3(rows[0, :count], rows[1, :count], rows[2, :count], more, place[j])
+                else:
+                    for p in range(place[j], deep):
+                        _add(rows[p, :count], more)
+            if len(m) == FEW:
+                _few_flips(rows[0, :count], rows[1, :count], rows[2, :count], level, m, rest, lanes, coin, more)
+            else:
+                _flips(rows, level, tops, m, rest, lanes, coin, room, more)
             _scatter(words, sites, more)

@@ -3,12 +3,12 @@
     flip with probability min(1, e^{−2β(held − broken)}), ½ where nothing is gained or lost
 
 Couplings and fields must be small multiples of one unit, such that those of a site add up to at most 31 units; a field
-is a bond to a spin that stays up. Broken bonds are added in bit planes, 64 replicas at once, for up to 256 words of
+is a bond to a spin that stays up. Broken bonds are added in bit planes, 64 replicas at once, for up to 1024 words of
 unconnected sites (`replica_kernels.py`); probabilities are right to 2⁻⁴⁸. Sites are visited colour by colour; replicas
 share the wiring, and within a run of words the coin of a tie (one in 65536), never the random bits. Groups of 512
-replicas have streams of their own: threads share them and change nothing. **Cost** 0.25 ns a spin, replica and core at
-degree 3, 0.35 at degree 6. **Fails** like Metropolis; refuses what are no small integers. **Source** Bhanot, Duke &
-Salvador (1986); Isakov et al. (2015).
+replicas have streams of their own: threads share them and change nothing. **Cost** 0.15 ns a spin, replica and core at
+degrees 3 and 4, 0.19 at degree 6, 0.3 elsewhere. **Fails** like Metropolis; refuses what are no small integers.
+**Source** Bhanot, Duke & Salvador (1986); Isakov et al. (2015).
 """
 
 import math
@@ -54,8 +54,8 @@ class ReplicaState(NamedTuple):
     level: np.ndarray  # (6,) words
     blocks: np.ndarray  # (blocks + 1,) into order
     order: np.ndarray  # (n,)
-    bits: np.ndarray  # (6, 16) words
-    rest: np.ndarray  # (6,)
+    bits: np.ndarray  # (6, 16) words; (3, 16) where n ≤ 3
+    rest: np.ndarray  # (6,) or (3,)
     depth: np.ndarray  # (2,) digits that n > 0 and S can have
 
 
@@ -86,8 +86,10 @@ class MultispinReplicas(AbstractPlain):
         odd = bool((total % 2).any())  # then n is odd or even, and else always even: halve it
         level = total if odd else total // 2
         top = int(level.max(initial=0))
-        chances = [threshold(min(math.exp(-(2 if odd else 4) * unit * 2**b), 1.0 - 2.0**-53)) for b in range(_DIGITS)]
         deepest = int((top - level + (2 if odd else 1) * total).max(initial=0))
+        few = top <= kernels.FEW and deepest < 8
+        steps = _few(level, 2 if odd else 1) if few else [2**b for b in range(_DIGITS)]
+        chances = [threshold(min(math.exp(-(2 if odd else 4) * unit * n), 1.0 - 2.0**-53)) for n in steps]
         states = first_states(np.full(magnet.n, 2), rng, chains, start)
         groups = -(-chains // (64 * _GROUP))
         return ReplicaState(
@@ -98,10 +100,10 @@ class MultispinReplicas(AbstractPlain):
             start=np.ascontiguousarray(_planes(top - level)[wiring.order].T),
             level=_planes(np.array([top]))[0],
             blocks=_blocks(wiring, max(1, kernels.RUN // min(_GROUP, chains // 64))),
-            order=wiring.order,
+            order=wiring.order.astype(np.int32),
             bits=np.array([words for words, _ in chances], np.uint64),
             rest=np.array([rest for _, rest in chances]),
-            depth=np.array([top.bit_length(), deepest.bit_length()]),
+            depth=np.array([2, 3] if few else [top.bit_length(), deepest.bit_length()]),
         )
 
     def step(self, state: ReplicaState, sweeps: int = 1) -> tuple[ReplicaState, Info]:
@@ -125,6 +127,12 @@ def _advance(state: ReplicaState, group: int, sweeps: int) -> None:
         m, state.rest, state.depth, sweeps,
     )  # fmt: skip
     state.words[:, group * _GROUP : (group + 1) * _GROUP] = words
+
+
+def _few(level: np.ndarray, step: int) -> list[int]:
+    """1, 2, 3; where costs of 2 and 3 do not both occur, the one that may instead of both."""
+    costs = {n for most in np.unique(level).tolist() for n in range(most, 0, -step)}
+    return [1, 2, 3] if {2, 3} <= costs else [1, 3, 3] if 3 in costs else [1, 2, 2]
 
 
 def _ends(wiring: Neighbours) -> tuple[np.ndarray, np.ndarray, float]:
@@ -154,7 +162,11 @@ def _slots(order: np.ndarray, ends: np.ndarray, units: np.ndarray) -> Bonds:
         nbr.append(table)
         unlike.append(wants)
         place += [digit] * slots
-    return Bonds(np.concatenate(nbr), np.concatenate(unlike), np.array(place, np.int64))
+    return Bonds(
+        np.concatenate(nbr).astype(np.int32),
+        np.concatenate(unlike).view(np.int64).astype(np.int8),
+        np.array(place, np.int64),
+    )
 
 
 def _integers(values: np.ndarray) -> tuple[np.ndarray, float]:
