@@ -79,7 +79,7 @@ class StochasticVI(AbstractMethod):
     def plan(self, model: StreamedPosterior, limits: Limits = Limits()) -> Plan:
         """Says how many rows there are, and what they take; refuses models without rows, and too little memory."""
         if not isinstance(model, StreamedPosterior):
-            raise Refusal(f"this method takes a StreamedPosterior, not a {type(model).__name__}: GaussianVI fits those")
+            raise Refusal(f"this method takes a StreamedPosterior, not a {type(model).__name__}")
         first = jax.tree.leaves(model.rows.read(0, 1))
         row = sum(np.asarray(leaf).nbytes for leaf in first)
         held = min(2 * self.window * self.piece, 2 * model.rows.count)

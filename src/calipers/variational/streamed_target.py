@@ -6,8 +6,9 @@ Each slot of a batch holds any row with probability 1/N, so the mean over batche
 same holds of its gradient. The anchor u₀ (a control variate, first order) leaves the noise proportional to the
 distance from u₀; without it, a posterior of N rows is drowned in noise √(N/B) times as large as its own gradients. A
 full pass has no noise: log weights are sums over all rows, for hundreds of u at once. **Cost** draws × rows
-likelihoods, shared by the devices (`spread.py`). **Source** Johnson & Zhang, *Accelerating stochastic gradient descent using predictive variance reduction*
-(2013); Baker, Fearnhead, Fox & Nemeth, *Control variates for stochastic gradient MCMC* (2019).
+likelihoods, shared by the devices (`spread.py`). **Source** Johnson & Zhang, *Accelerating stochastic gradient descent
+using predictive variance reduction* (2013); Baker, Fearnhead, Fox & Nemeth, *Control variates for stochastic gradient
+MCMC* (2019).
 """
 
 import time
