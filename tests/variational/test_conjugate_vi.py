@@ -209,9 +209,10 @@ def _tolerant(target):
     return found
 
 
-def test_rounding_is_covered():
+@pytest.mark.parametrize(("away", "wide"), [(10.0, 1e-6), (1e4, 0.1), (1e6, 1e3)])
+def test_rounding_is_covered(away, wide):
     """Rows far from the prior's centre cancel twelve digits: the stated error covers what is lost, against integers."""
-    x = np.round(1e6 + 8.0 * np.random.default_rng(0).normal(size=(40, 1)))
+    x = np.round(away + 8.0 * np.random.default_rng(0).normal(size=(40, 1)))
     target = ConjugateTarget(cal.gaussian_mixture(cal.Rows.arrays(x), 1, shrinkage=0.5), 16, 40)
     found = target.whole(target.log_normaliser(target.prior)[1])
     before, flint.ctx.prec = flint.ctx.prec, 300
@@ -221,7 +222,7 @@ def test_rounding_is_covered():
     exact = exact + (flint.arb(0.5) / kappa).log() / 2 - n * flint.arb.pi().log() / 2
     flint.ctx.prec = before
     assert abs(found.bound - float(exact)) < found.error
-    assert found.error < 1e-3 * abs(float(exact))
+    assert found.error < wide
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path):
@@ -264,7 +265,7 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     killed = subprocess.Popen([*command, tmp_path / "b.npz"], stdout=subprocess.PIPE)
     while True:  # until rounds are under way
         time.sleep(0.01)
-        if (tmp_path / "b.npz").exists() and np.load(tmp_path / "b.npz")["numbers"][3] >= 3:
+        if (tmp_path / "b.npz").exists() and np.load(tmp_path / "b.npz")["numbers"][4] >= 3:
             break
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)

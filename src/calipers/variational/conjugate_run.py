@@ -3,8 +3,8 @@
     round   pass at m₀ = ∇A(λ): bound and T₀;  λ ← λ₀ + T₀, a coordinate step: it cannot lower the ELBO
             N/B steps  λ ← (1 − ρ) λ + ρ (λ₀ + T₀ + N/B [T_B(m) − T_B(m₀)]),      then the mean of the last half of them
 
-The pass controls the rate ρ: a round whose steps did not raise the bound is undone, down to the coordinate step, the
-next pass comes at once, and ρ is halved. So at least every second pass raises the bound, whatever the noise. With all
+The pass controls the rate ρ, first 8 B/N: it doubles with every round until one did not raise the bound. That round,
+and any later one like it, is undone, down to the coordinate step, the next pass comes at once, and ρ is halved. So at least every second pass raises the bound, whatever the noise. With all
 rows in a batch, ρ is 1 and this is coordinate ascent. It ends when a round gains less than `tolerance` nats. Every step
 is a function of the seed and its number: a run that goes on from its file takes the same steps, bit for bit. **Source**
 Hoffman et al. (2013); Johnson & Zhang (2013), here for natural gradients.
@@ -41,7 +41,7 @@ class ConjugateRun:
         self.length = -(-count // batch)  # steps of a round
         self.best, self.gain, self.settled = Pass(self.target.prior, self.target.prior, -np.inf, np.inf), np.inf, False
         self.rate, self.rounds, self.step, self.place = min(1.0, _REACH / self.length), 0, self.length, Place()
-        self.mean = np.zeros_like(self.target.prior)
+        self.mean, self.growing = np.zeros_like(self.target.prior), True
         self.about = {} if self.path is None else self._about(model)
         if self.path is not None and Path(self.path).exists():
             self._restore(file.read(self.path, self.about))
@@ -71,8 +71,9 @@ class ConjugateRun:
         if gain > -found.error:  # less is no loss, but rounding
             self.gain, self.settled = max(gain, 0.0), gain < self.method.tolerance
             self.best = found if gain > 0.0 else self.best
+            self.rate = min(1.0, 2.0 * self.rate) if self.growing and self.rounds > 1 else self.rate
         else:
-            self.rate, self.step = 0.5 * self.rate, self.length
+            self.rate, self.step, self.growing = 0.5 * self.rate, self.length, False
         self.p = self.target.prior + self.best.statistics
         self.mean = np.zeros_like(self.p)
         return found
@@ -98,14 +99,14 @@ class ConjugateRun:
         """Writes the checkpoint, if there is to be one; of several processes, the first does."""
         if self.path is None or self.target.spread.process:
             return
-        numbers = np.array([self.gain, self.settled, self.rate, self.rounds, self.step, *self.place], np.float64)
+        numbers = np.array([self.gain, self.settled, self.rate, self.growing, self.rounds, self.step, *self.place], np.float64)
         best = {"m": self.best.m, "statistics": self.best.statistics, "bound": np.array(self.best[2:])}
         file.write(self.path, self.about, {"p": self.p, "mean": self.mean, "numbers": numbers, **best})
 
     def _restore(self, held: dict[str, np.ndarray]) -> None:
         self.p, self.mean = held["p"], held["mean"]
-        gain, settled, rate, *whole = held["numbers"].tolist()
-        self.gain, self.settled, self.rate = gain, bool(settled), rate
+        gain, settled, rate, growing, *whole = held["numbers"].tolist()
+        self.gain, self.settled, self.rate, self.growing = gain, bool(settled), rate, bool(growing)
         self.rounds, self.step, epoch, slot = map(int, whole)
         self.place, self.best = Place(epoch, slot), Pass(held["m"], held["statistics"], *held["bound"].tolist())
 
