@@ -246,7 +246,7 @@ def mixture(at: argparse.Namespace) -> dict[str, Any]:
 
     import calipers as cal
 
-    means = 2.5 * np.random.default_rng(7).standard_normal((8, 5))
+    means = 5.0 * np.random.default_rng(7).standard_normal((8, 5))
     if not Path(at.file).exists():
         write_mixture(at, means)
     source = cal.gaussian_mixture(cal.Rows.parquet(at.file, [f"x{i}" for i in range(5)]), 8)
