@@ -72,7 +72,7 @@ def test_it_stays_below_the_sum_over_all_assignments(seed):
     x = points(8, seed=seed)
     exact = enumerated(x, 2)
     model = cal.gaussian_mixture(cal.Rows.arrays(x), 2, shrinkage=0.1)
-    answer = cal.log_z(model, SMALL, key=jax.random.key(seed))
+    answer = cal.log_z(model, SMALL, key=jax.random.key(seed), time_limit=300.0)
     assert answer.lower.value < exact
     assert answer.lower.grounds == "computed"
     assert answer.lower.value > exact - 4.0
@@ -99,7 +99,7 @@ def test_regression_is_exact():
     x = np.column_stack([np.ones(500), random.normal(size=(500, 2))])
     y = x @ [1.0, -2.0, 0.5] + 0.3 * random.normal(size=500)
     model = cal.conjugate_regression(cal.Rows.arrays((x, y)), prior_scale=2.0, shape=1.5, rate=0.7)
-    answer = cal.log_z(model, SMALL)
+    answer = cal.log_z(model, SMALL, time_limit=300.0)
     scale = 0.7 / 1.5 * (np.eye(500) + 4.0 * x @ x.T)
     exact = stats.multivariate_t(np.zeros(500), scale, df=3.0).logpdf(y)
     assert answer.value == pytest.approx(exact, abs=1e-8)
@@ -175,8 +175,10 @@ def test_all_rows_in_a_batch_are_coordinate_ascent_and_monotone():
 
 def test_minibatches_reach_what_coordinate_ascent_reaches():
     model = mixture(3000, apart=2.5)
-    by_rows = cal.log_z(model, dataclasses.replace(SMALL, tolerance=1e-4), key=jax.random.key(1))
-    by_all = cal.log_z(model, dataclasses.replace(SMALL, tolerance=1e-5, batch=10**6), key=jax.random.key(1))
+    by_rows, by_all = (
+        cal.log_z(model, dataclasses.replace(SMALL, **options), key=jax.random.key(1), time_limit=300.0)
+        for options in ({"tolerance": 1e-4}, {"tolerance": 1e-5, "batch": 10**6})
+    )
     assert by_rows.stats["settled"]
     assert by_rows.value == pytest.approx(by_all.value, abs=0.02)
     means = by_rows.belief.natural["sum"] / by_rows.belief.natural["shrinkage"][:, None]
