@@ -37,6 +37,8 @@ _HOMES = {
     "calipers.models.posterior": ("Posterior",),
     "calipers.variational.prior_check": ("check_prior",),
     "calipers.models.streamed": ("StreamedPosterior",),
+    "calipers.models.conjugate_model": ("ConjugateModel",),
+    "calipers.models.conjugate_families": ("conjugate_regression", "gaussian_mixture"),
     "calipers.models.regression": ("linear_gaussian", "logistic_regression"),
     "calipers.models.tempered": ("Tempered",),
     "calipers.io": ("load", "save"),

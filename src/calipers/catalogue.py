@@ -37,6 +37,7 @@ METHODS = {
     "DivergenceVI": "calipers.variational.divergence_vi",
     "GaussianVI": "calipers.variational.gaussian",
     "StochasticVI": "calipers.variational.stochastic_vi",
+    "ConjugateVI": "calipers.variational.conjugate_vi",
     "PopulationMonteCarlo": "calipers.variational.population_method",
     "Flow": "calipers.variational.flow",
 }

@@ -15,6 +15,7 @@ import bisect
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -88,13 +89,15 @@ class ParquetRows(Rows):
         self.starts = [0, *np.cumsum(lengths).tolist()]
         self.count = _common([(self.starts[-1],)])
         self._held: tuple[int, list[np.ndarray]] = (-1, [])
+        self._alone = threading.Lock()  # a file has one place, and one group is kept
 
     def read(self, begin: int, end: int) -> Any:
         first, last = bisect.bisect_right(self.starts, begin) - 1, bisect.bisect_left(self.starts, end)
         parts = []
         for group in range(first, last):
             low, high = max(begin - self.starts[group], 0), end - self.starts[group]
-            parts.append([leaf[low:high] for leaf in self._group(group)])
+            with self._alone:
+                parts.append([leaf[low:high] for leaf in self._group(group)])
         return self.treedef.unflatten([np.concatenate(leaf) for leaf in zip(*parts, strict=True)])
 
     def _group(self, group: int) -> list[np.ndarray]:

@@ -5,16 +5,20 @@
 
 Every row comes once an epoch; batches have B rows and run on across the ends of epochs. All permutations are functions
 of (seed, epoch, window), so that (epoch, slot) is the whole state. Rows of one batch come from W pieces: batches of
-ordered data vary more than those of a full shuffle do, and are as unbiased. **Cost** every row read once an epoch, one
-window twice; memory for two windows. **Source** counter-based streams, as in Salmon et al. (2011).
+ordered data vary more than those of a full shuffle do, and are as unbiased. The next window is read while this one is
+used. **Cost** every row read once an epoch, one window twice; memory for two windows and a piece. **Source**
+counter-based streams, as in Salmon et al. (2011).
 """
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from calipers.io.ahead import Ahead, each
 from calipers.io.rows import Rows
 
 
@@ -34,6 +38,7 @@ class Shuffle:
         self.rows, self.batch, self.piece, self.window, self.seed = rows, batch, piece, window, list(seed)
         self.pieces = -(-rows.count // piece)
         self._held: tuple[Any, Any] = (None, None)
+        self._ahead = Ahead()
         self._order = (-1, np.zeros(0, np.int64))
 
     def take(self, place: Place) -> tuple[Any, Place]:
@@ -42,18 +47,18 @@ class Shuffle:
         while left:
             window, begin, end = self._find(place)
             used = min(left, end - begin)
-            held = self._window(place.epoch, window)
+            held = self._window(place.epoch, window, self._after(place, end - begin))
             parts.append(jax.tree.map(lambda a, b=begin, e=begin + used: a[b:e], held))
             left -= used
-            slot = place.slot + used
-            place = Place(place.epoch + 1) if slot == self.rows.count else place._replace(slot=slot)
+            place = self._after(place, used)
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: np.concatenate(a), *parts), place
 
     def order(self, epoch: int) -> np.ndarray:
         """The pieces, in order, shape (pieces,)."""
-        if self._order[0] != epoch:
-            self._order = (epoch, self._random(epoch, 1).permutation(self.pieces))
-        return self._order[1]
+        held = self._order  # two threads ask
+        if held[0] != epoch:
+            held = self._order = (epoch, self._random(epoch, 1).permutation(self.pieces))
+        return held[1]
 
     def begin(self, epoch: int) -> int:
         """r, where in the order an epoch begins."""
@@ -83,21 +88,49 @@ class Shuffle:
         size = sum(e - b for b, e in self.members(place.epoch, window))
         return window, at - start, min(size, at - start + n - place.slot)
 
-    def _window(self, epoch: int, window: int) -> Any:
-        """The rows of a window, permuted."""
-        if self._held[0] != (epoch, window):
+    def _after(self, place: Place, slots: int) -> Place:
+        """The place some slots on, in this epoch or at the beginning of the next."""
+        slot = place.slot + slots
+        return Place(place.epoch + 1) if slot == self.rows.count else place._replace(slot=slot)
+
+    def _window(self, epoch: int, window: int, then: Place) -> Any:
+        """The rows of a window, permuted; the window of the place `then` is begun."""
+        name = (epoch, window)
+        if self._held[0] != name:
             self._held = (None, None)
-            parts = [self.rows.read(b, e) for b, e in self.members(epoch, window)]
-            whole = jax.tree.map(lambda *a: np.concatenate(a), *parts)
-            turned = self.permutation(epoch, window, sum(e - b for b, e in self.members(epoch, window)))
-            self._held = ((epoch, window), jax.tree.map(lambda a: a[turned], whole))
+            self._held = (name, self._ahead.take(name, lambda: self._permuted(*name)))
+            following = (then.epoch, self._find(then)[0])
+            self._ahead.begin(following, lambda: self._permuted(*following))
         return self._held[1]
 
+    def _permuted(self, epoch: int, window: int) -> Any:
+        members = self.members(epoch, window)
+        size = sum(e - b for b, e in members)
+        place, at, whole = np.empty(size, np.int64), 0, None
+        place[self.permutation(epoch, window, size)] = np.arange(size)
+        for begin, end in members:
+            part = self.rows.read(begin, end)
+            if whole is None:
+                whole = jax.tree.map(lambda a: np.empty((size, *a.shape[1:]), a.dtype), part)
+            to = place[at : at + end - begin]
+            jax.tree.map(lambda a, b, to=to: a.__setitem__(to, b), whole, part)
+            at += end - begin
+        return whole
 
-def blocks(rows: Rows, size: int, piece: int = 65536) -> Any:
-    """All rows in their own order, `size` at a time at most, read a piece at a time."""
-    for begin in range(0, rows.count, piece):
-        part = rows.read(begin, min(begin + piece, rows.count))
-        length = min(piece, rows.count - begin)
-        for low in range(0, length, size):
-            yield jax.tree.map(lambda a, b=low: a[b : b + size], part)
+
+def blocks(rows: Rows, size: int, piece: int = 65536, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[Any, bool]]:
+    """All rows in their own order, `size` at a time at most, read a piece at a time, the next one while this is used.
+
+    **Arguments:** `share`, (i, n): of n readers, this is number i. Readers take pieces in turn as long as there are n
+    of them that are full.
+
+    **Returns:** blocks, and whether each reader has one of its own (or all have the same).
+    """
+    reader, readers = share
+    ends = [*range(0, rows.count, piece), rows.count]
+    ranges = list(itertools.pairwise(ends))
+    turns = rows.count // piece // readers if readers > 1 else 0
+    mine = [ranges[turn * readers + reader] for turn in range(turns)] + ranges[turns * readers :]
+    for turn, part in enumerate(each([functools.partial(rows.read, *span) for span in mine])):
+        for low in range(0, mine[turn][1] - mine[turn][0], size):
+            yield jax.tree.map(lambda a, b=low: a[b : b + size], part), turn < turns

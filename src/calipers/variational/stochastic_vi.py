@@ -40,7 +40,9 @@ class StochasticVI(AbstractMethod):
     **Arguments:** `rank`, "full", "diagonal", or a number of directions beside the diagonal; `batch`, rows a step;
     `draws` a step; `evaluation`, fresh draws of the fit, each summed over all rows; `tolerance`, of the stopping rule
     (`settling.py`), in deviations; `steps` at most; `piece` and `window`, rows read together and pieces shuffled
-    together; `checkpoint`, a file to write every `checkpoint_seconds`, and to go on from if it exists.
+    together; `devices`, how many of JAX's share the rows of each batch, 0 for all; `checkpoint`, a file to write every
+    `checkpoint_seconds`, and to go on from if it exists. Several processes (`jax.distributed.initialize`) run the same
+    program, each on its own share of the rows, and end with the same answer.
 
     **Proves** nothing. It needs no key; one given is the seed. Partial answers tell `rows_per_second`, `epochs` and
     `seconds_left_at_most`.
@@ -55,6 +57,7 @@ class StochasticVI(AbstractMethod):
     steps: int = 20000
     piece: int = 65536
     window: int = 8
+    devices: int = 0
     checkpoint: str | None = None
     checkpoint_seconds: float = 60.0
 
@@ -64,17 +67,19 @@ class StochasticVI(AbstractMethod):
         for name in ("batch", "draws", "evaluation", "steps", "piece", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.devices < 0:
+            raise ValueError(f"devices is {self.devices}; it must be 0, for all, or more")
         if not self.tolerance > 0.0:
             raise ValueError(f"tolerance is {self.tolerance}; it must be positive")
 
     def spelled(self) -> str:
         """The hyper-parameters that the steps depend on."""
-        return repr(dataclasses.replace(self, checkpoint=None, checkpoint_seconds=60.0))
+        return repr(dataclasses.replace(self, devices=0, checkpoint=None, checkpoint_seconds=60.0))
 
     def plan(self, model: StreamedPosterior, limits: Limits = Limits()) -> Plan:
         """Says how many rows there are, and what they take; refuses models without rows, and too little memory."""
         if not isinstance(model, StreamedPosterior):
-            raise Refusal(f"this method takes a StreamedPosterior, not a {type(model).__name__}: GaussianVI fits those")
+            raise Refusal(f"this method takes a StreamedPosterior, not a {type(model).__name__}")
         first = jax.tree.leaves(model.rows.read(0, 1))
         row = sum(np.asarray(leaf).nbytes for leaf in first)
         held = min(2 * self.window * self.piece, 2 * model.rows.count)
@@ -109,7 +114,8 @@ class StochasticVI(AbstractMethod):
         reserve = _SPARE * run.target.pass_seconds(np.tile(run.start.mean, (self.evaluation, 1)), rows)
         began = saved = told = time.monotonic()
         before, total = run.rows_seen, run.shuffle.rows.count
-        while not run.ascent.over and limits.seconds_left() > reserve:
+        agree = run.target.spread.agree
+        while not run.ascent.over and agree(limits.seconds_left() > reserve, run.ascent.total):
             run.advance()
             now = time.monotonic()
             if now - saved > self.checkpoint_seconds:

@@ -40,7 +40,7 @@ class StreamedRun:
     def __init__(self, model: StreamedPosterior, method: Any, seed: Sequence[int]):
         count = model.rows.count
         batch = min(method.batch, count)
-        self.target = StreamedTarget(model, batch, method.piece)
+        self.target = StreamedTarget(model, batch, method.piece, method.devices)
         self.method, self.seed = method, list(seed)
         self.shuffle = Shuffle(model.rows, batch, piece=method.piece, window=method.window, seed=[*seed, 0])
         self.place, self.path = Place(), method.checkpoint
@@ -87,8 +87,8 @@ class StreamedRun:
         return self.place.epoch * self.shuffle.rows.count + self.place.slot
 
     def save(self) -> None:
-        """Writes the checkpoint, if there is to be one."""
-        if self.path is None:
+        """Writes the checkpoint, if there is to be one; of several processes, the first does."""
+        if self.path is None or self.target.spread.process:
             return
         arrays = {f"ascent:{k}": a for k, a in self.ascent.arrays().items()}
         arrays |= {"mean": self.start.mean, "factor": self.start.factor, "place": np.array(self.place)}

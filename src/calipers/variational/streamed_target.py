@@ -6,8 +6,9 @@ Each slot of a batch holds any row with probability 1/N, so the mean over batche
 same holds of its gradient. The anchor u₀ (a control variate, first order) leaves the noise proportional to the
 distance from u₀; without it, a posterior of N rows is drowned in noise √(N/B) times as large as its own gradients. A
 full pass has no noise: log weights are sums over all rows, for hundreds of u at once. **Cost** draws × rows
-likelihoods. **Source** Johnson & Zhang, *Accelerating stochastic gradient descent using predictive variance reduction*
-(2013); Baker, Fearnhead, Fox & Nemeth, *Control variates for stochastic gradient MCMC* (2019).
+likelihoods, shared by the devices (`spread.py`). **Source** Johnson & Zhang, *Accelerating stochastic gradient descent
+using predictive variance reduction* (2013); Baker, Fearnhead, Fox & Nemeth, *Control variates for stochastic gradient
+MCMC* (2019).
 """
 
 import time
@@ -15,12 +16,11 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from calipers.io.shuffle import blocks
 from calipers.models.posterior import Posterior
 from calipers.models.streamed import StreamedPosterior
+from calipers.variational.spread import Spread
 
 
 class Anchor(NamedTuple):
@@ -45,14 +45,23 @@ def _likelihood(posterior: Posterior, rows: Any) -> Any:
     return lambda u: posterior.log_likelihood(posterior.constrain(u), rows)
 
 
-@eqx.filter_jit
-def _sums(posterior: Posterior, u: Any, rows: Any) -> Any:
-    return jax.vmap(_likelihood(posterior, rows))(u)
+class _At(NamedTuple):
+    """A posterior, and points u, shape (s, d)."""
+
+    posterior: Posterior
+    u: Any
 
 
-@eqx.filter_jit
-def _slope(posterior: Posterior, u: Any, rows: Any) -> Any:
-    return jax.value_and_grad(_likelihood(posterior, rows))(u)
+def _sums(at: _At, rows: Any) -> Any:
+    return jax.vmap(_likelihood(at.posterior, rows))(at.u)
+
+
+def _slopes(at: _At, rows: Any) -> Any:
+    return jax.vmap(jax.value_and_grad(_likelihood(at.posterior, rows)))(at.u)
+
+
+def _slope(at: _At, rows: Any) -> Any:
+    return jax.value_and_grad(_likelihood(at.posterior, rows))(at.u)
 
 
 @eqx.filter_jit
@@ -60,19 +69,13 @@ def _priors(posterior: Posterior, u: Any) -> Any:
     return jax.vmap(jax.value_and_grad(posterior.flat_log_prior))(u)
 
 
-@eqx.filter_jit
-def _minibatch(posterior: Posterior, u: Any, anchor: Any, rows: Any, scale: Any) -> Any:
-    prior, pull = jax.vmap(jax.value_and_grad(posterior.flat_log_prior))(u)
-    sums, slopes = jax.vmap(jax.value_and_grad(_likelihood(posterior, rows)))(jnp.concatenate([u, anchor.point[None]]))
-    values = prior + anchor.value + scale * (sums[:-1] - sums[-1])
-    return values, pull + anchor.slope + scale * (slopes[:-1] - slopes[-1])
-
-
 class StreamedTarget:
-    """**Arguments:** `model`; `batch`, rows at a time, in minibatches and passes; `piece`, rows read at a time."""
+    """**Arguments:** `model`; `batch`, rows at a time, in minibatches and passes; `piece`, rows read at a time;
+    `devices`, that share the rows of each batch, 0 for all."""
 
-    def __init__(self, model: StreamedPosterior, batch: int, piece: int):
+    def __init__(self, model: StreamedPosterior, batch: int, piece: int, devices: int = 0):
         self.model, self.posterior, self.batch, self.piece = model, model.posterior, batch, piece
+        self.spread = Spread(devices)
         self.dimension = model.dimension
         self.not_numbers = self.passes = 0
         self.seconds = 0.0  # of the last pass
@@ -81,7 +84,11 @@ class StreamedTarget:
         """Unbiased log weights, shape (s,), and gradients, shape (s, d); one that is not finite becomes zero."""
         with jax.enable_x64(True):
             scale = self.model.rows.count / len(jax.tree.leaves(rows)[0])
-            values, slopes = map(np.asarray, _minibatch(self.posterior, u, anchor, rows, np.float64(scale)))
+            prior, pull = map(np.asarray, _priors(self.posterior, u))
+            at = _At(self.posterior, np.concatenate([u, anchor.point[None]]))
+            sums, slopes = self.spread.total(_slopes, at, rows)
+        values = prior + anchor.value + scale * (sums[:-1] - sums[-1])
+        slopes = pull + anchor.slope + scale * (slopes[:-1] - slopes[-1])
         finite = np.isfinite(slopes).all(1) & np.isfinite(values)
         self.not_numbers += int((~finite).sum())
         return values, np.where(finite[:, None], slopes, 0.0)
@@ -93,7 +100,7 @@ class StreamedTarget:
 
     def log_weights(self, u: np.ndarray) -> np.ndarray:
         """One pass: the log weights of the rows of u, shape (s,), exact up to rounding."""
-        (sums,) = self._whole(lambda *a: (_sums(*a),), u)
+        sums = self._whole(_sums, u)
         with jax.enable_x64(True):
             values = sums + np.asarray(_priors(self.posterior, u)[0])
         self.not_numbers += int(np.isnan(values).sum())
@@ -107,19 +114,20 @@ class StreamedTarget:
 
     def pass_seconds(self, u: np.ndarray, rows: Any) -> float:
         """How long a pass at all of u would take, by one batch."""
+        at = _At(self.posterior, u)
         with jax.enable_x64(True):
-            _sums(self.posterior, u, rows).block_until_ready()
+            self.spread.total(_sums, at, rows)
             began = time.monotonic()
-            _sums(self.posterior, u, rows).block_until_ready()
+            self.spread.total(_sums, at, rows)
         return self.seconds + (time.monotonic() - began) * self.model.rows.count / len(jax.tree.leaves(rows)[0])
 
     def _whole(self, function: Any, u: np.ndarray) -> Any:
         """Sums of `function` over all rows, a batch at a time, in the order of the rows."""
         began, total = time.monotonic(), None
         with jax.enable_x64(True):
-            for rows in blocks(self.model.rows, self.batch, self.piece):
-                part = [np.asarray(a) for a in function(self.posterior, u, rows)]
-                total = part if total is None else [a + b for a, b in zip(total, part, strict=True)]
+            for rows, own in self.spread.blocks(self.model.rows, self.batch, self.piece):
+                part = self.spread.total(function, _At(self.posterior, u), rows, own)
+                total = part if total is None else jax.tree.map(np.add, total, part)
         self.passes += 1
         self.seconds = time.monotonic() - began
         return total
