@@ -16,6 +16,7 @@ what they lack). **Source** Wu, Wang & Zhang (2019); Nicoli et al. (2020) for th
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -62,7 +63,7 @@ class Autoregressive(AbstractMethod):
     draws: int = 512
     natural: bool = True
     rate: float | None = None
-    annealing: int = 0
+    annealing: int = 50
     tolerance: float = 1e-4
     samples: int = 65536
     sweeps: int = 20
@@ -204,7 +205,7 @@ class Autoregressive(AbstractMethod):
         """The ELBO and its error, the effective share of the draws, and the error of log Z."""
         alive, network = logs[np.isfinite(logs)], ascent.network
         told = {"steps": ascent.steps, "samples": len(logs), "dead": 1.0 - len(alive) / len(logs)}
-        told |= {"variables": network.size, "frontier": int(network.fan_in.max()), "ibound": self.ibound}
+        told |= {"variables": network.size, "features": int(network.fan_in.max()), "ibound": self.ibound}
         told["parameters"] = sum(int(np.size(w)) for w in ascent.weights.values())
         if not len(alive):
             return told | {"elbo": -math.inf, "ess": 0.0, "reliable": False}
@@ -228,9 +229,7 @@ class Autoregressive(AbstractMethod):
         return {"method": f"Autoregressive {fit}", "seed": str(seed), "model": file.fingerprint(reduced.model)}
 
     def _load(self, ascent: Ascent, about: dict[str, str]) -> None:
-        import os
-
-        if self.checkpoint is not None and os.path.exists(self.checkpoint):
+        if self.checkpoint is not None and Path(self.checkpoint).exists():
             with jax.enable_x64(True):
                 ascent.restore(file.read(self.checkpoint, about))
 

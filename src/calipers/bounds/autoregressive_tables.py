@@ -4,7 +4,9 @@
 
 F_r is the joint of mini-bucket r and m_r its message. A variable below which no bucket is split has Σ exp c = 1
 whatever the rest is: it is summed out exactly, and never drawn. i-bound 0 leaves each variable next to nothing to
-start from, 1 about a tree, the width of a strip the strip. **Proves** nothing. **Cost** one visit of each joint entry.
+start from, 1 about a tree, the width of a strip the strip. Every length is rounded up, so that networks of about the
+same size share what is compiled: there are variables of one state, seen by nobody. **Proves** nothing. **Cost** one
+visit of each joint entry.
 """
 
 import math
@@ -43,15 +45,23 @@ def network_of(run: Run, scopes: list[tuple[int, ...]]) -> Network:
     names = [g[0].variable for g in groups]
     row = {v: i for i, v in enumerate(names)}
     seen = frontiers(len(tree.sizes), scopes, [g[0].variable for g in tree.groups])
-    place = dict(zip((g[0].variable for g in tree.groups), np.cumsum([0, *map(len, tree.groups)]).tolist(), strict=False))
+    first = np.cumsum([0, *map(len, tree.groups)]).tolist()
+    place = {g[0].variable: at for g, at in zip(tree.groups, first, strict=False)}
     sizes = tree.sizes[names].tolist()
-    k = max(sizes)
-    codes = np.stack([_codes(size, k) for size in sizes])
+    k, room = max(sizes), _up(len(names))
+    codes = np.zeros((room, k, 1 if k == 2 else k))
+    codes[: len(names)] = [_codes(size, k) for size in sizes]
     rest, stride, base, tables = _tables(run, groups, place, row, k)
-    frontier, fan_in = _features([[row[u] for u in seen[v]] for v in names], sizes, codes.shape[2])
+    frontier, fan_in = _features([[row[u] for u in seen[v]] for v in names], sizes, codes)
     odd = k == 2 and _flips(tables, base, groups)
-    bias = np.array(0.0 if odd else 1.0)
-    return Network(rest, stride, base, tables, frontier, fan_in, codes, bias)
+    tables = np.pad(tables, ((0, (1 << (len(tables) - 1).bit_length()) - len(tables)), (0, 0)))
+    return Network(rest, stride, base, tables, frontier, fan_in, codes, np.array(0.0 if odd else 1.0))
+
+
+def _up(length: int) -> int:
+    """The next of 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, …"""
+    step = 1 << max(length.bit_length() - 3, 0)
+    return max(-(-length // step) * step, 4)
 
 
 def _codes(size: int, k: int) -> np.ndarray:
@@ -63,25 +73,29 @@ def _codes(size: int, k: int) -> np.ndarray:
     return codes
 
 
-def _features(seen: list[list[int]], sizes: list[int], f: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the features that each variable sees, the bias first, shape (v, p); and their numbers."""
-    nothing, bias = len(seen) * f, len(seen) * f + 1
+def _features(seen: list[list[int]], sizes: list[int], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the features that each variable sees, the bias first, shape (v, p); and their numbers, −1 for nobody."""
+    room, f = len(codes), codes.shape[2]
+    nothing, bias = room * f, room * f + 1
     rows = [[bias, *(u * f + j for u in s for j in range(1 if f == 1 else sizes[u]))] for s in seen]
-    frontier = np.full((len(rows), max(map(len, rows))), nothing, np.int32)
+    frontier = np.full((room, _up(max(map(len, rows)))), nothing, np.int32)
+    fan_in = np.full(room, -1, np.int64)
     for i, own in enumerate(rows):
-        frontier[i, : len(own)] = own
-    return frontier, np.array([len(own) - 1 for own in rows], np.int64)
+        frontier[i, : len(own)], fan_in[i] = own, len(own) - 1
+    return frontier, fan_in
 
 
 def _tables(
     run: Run, groups: list[list[MiniBucket]], place: dict[int, int], row: dict[int, int], k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tables c_r below one another after a row of zeros, where each begins, and what it looks at."""
-    most = max(len(g) for g in groups)
-    arity = max(max(len(b.rest) for g in groups for b in g), 1)
-    rest = np.full((len(groups), most, arity), len(groups), np.int32)
-    stride, base = np.zeros_like(rest), np.zeros((len(groups), most), np.int32)
-    tables, at = [np.zeros((1, k))], 1
+    """Tables c_r below one another, after zeros and a variable of one state; where each begins, what it looks at."""
+    room = _up(len(groups))
+    most = _up(max(len(g) for g in groups))
+    arity = _up(max(len(b.rest) for g in groups for b in g))
+    rest = np.full((room, most, arity), room, np.int32)
+    stride, base = np.zeros_like(rest), np.zeros((room, most), np.int32)
+    base[len(groups) :, 0] = 1
+    tables, at = [np.zeros((1, k)), np.where(np.arange(k) == 0, 0.0, -math.inf)[None]], 2
     for i, group in enumerate(groups):
         for r, bucket in enumerate(group):
             tables.append(_logs(run, place[bucket.variable] + r, k))

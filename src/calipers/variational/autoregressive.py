@@ -29,7 +29,7 @@ class Network(NamedTuple):
 
     **Fields:** `rest`, `stride` (v, r, a), the variables that a table looks at (V: none), and their strides; `base`
     (v, r), its first row in `tables`; `tables` (rows, k), log values, −inf for a state of weight zero; `frontier`
-    (v, p), rows of the features, the bias first; `fan_in` (v,); `codes` (v, k, f), features of each state; `bias`, its
+    (v, p), rows of the features, the bias first; `fan_in` (v,), −1 for a variable that only fills up; `codes` (v, k, f), features of each state; `bias`, its
     value, 0 under the flip symmetry.
     """
 
@@ -45,7 +45,7 @@ class Network(NamedTuple):
     @property
     def size(self) -> int:
         """Variables that are drawn."""
-        return len(self.base)
+        return int((self.fan_in >= 0).sum())
 
 
 class Draw(NamedTuple):
