@@ -21,7 +21,9 @@ def mixed_ring():
     """Triples around a ring of seven, domains of two and three states, one entry in seven zero."""
     random, sizes = np.random.default_rng(2), (2, 3, 2, 3, 2, 3, 2)
     scopes = [(i, (i + 1) % 7, (i + 3) % 7) for i in range(7)]
-    tables = [random.gamma(1.0, size=[sizes[v] for v in s]) * (random.random([sizes[v] for v in s]) > 0.14) for s in scopes]
+    tables = [
+        random.gamma(1.0, size=[sizes[v] for v in s]) * (random.random([sizes[v] for v in s]) > 0.14) for s in scopes
+    ]
     return cal.FactorGraph.from_tables(sizes, list(zip(scopes, tables, strict=True)))
 
 

@@ -10,6 +10,8 @@ from calipers.core.answer import Grounds, Result
 from calipers.core.iterate import iterate, log_z
 from calipers.core.method import Limits, Refusal
 from calipers.exact.enumeration import enumerate_all
+from calipers.io.certificate import Certificate
+from calipers_check import check
 
 GLASS = cal.Ising.square((3, 4), coupling="gauss:1", field="gauss:0.5", beta=0.8, seed=1)
 
@@ -115,6 +117,15 @@ def test_a_run_goes_on_bit_for_bit(tmp_path):
     assert gone_on.stats == whole.stats
     with pytest.raises(ValueError, match="of another run: its seed"):
         log_z(GLASS, but(steps=75, checkpoint=path), key=jax.random.key(4))
+
+
+def test_its_upper_side_is_certified(tmp_path):
+    answer = log_z(GLASS, but(steps=0), key=jax.random.key(0), delta=0.01)
+    certificate = Certificate.from_answer(answer, GLASS)
+    certificate.save(tmp_path / "upper.cert")
+    verdict = check(tmp_path / "upper.cert")
+    assert verdict.accepted
+    assert verdict.claims[0].proved == pytest.approx(answer.upper.value, abs=1e-6)
 
 
 def test_what_makes_no_sense_is_refused():

@@ -86,7 +86,9 @@ class Autoregressive(AbstractMethod):
         if not isinstance(model, AbstractDiscreteModel | Reduced):
             raise Refusal(f"autoregressive networks are for discrete models, not for a {type(model).__name__}")
         reduced = as_reduced(model)
-        text = f"An autoregressive network over {reduced.model.n} variables, from mini-buckets of i-bound {self.ibound}."
+        text = (
+            f"An autoregressive network over {reduced.model.n} variables, from mini-buckets of i-bound {self.ibound}."
+        )
         return Plan(text, reduced, limits=limits)
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
@@ -112,8 +114,9 @@ class Autoregressive(AbstractMethod):
         self._load(ascent, about)
         for stats in self._train(ascent, limits, _RESERVE * allowed):
             self._save(ascent, about)
-            value = stats.pop("log_mean") + bound + reduced.log_constant
-            stats["elbo"] = stats["elbo"] + bound + reduced.log_constant
+            value = stats.pop("log_mean", math.inf) + bound + reduced.log_constant
+            if "elbo" in stats:
+                stats["elbo"] += bound + reduced.log_constant
             yield known & Answer(value=value if math.isfinite(value) else None, stats=stats)
         for answer in self._measure(ascent, reduced, run, bound, key, plan):
             yield known & answer
@@ -148,7 +151,8 @@ class Autoregressive(AbstractMethod):
                 for _ in range(min(_ROUND, self.steps - ascent.steps)):
                     power = ascent.beta()
                     logs.append(ascent.advance())
-            if power < 1.0:
+            if power < 1.0:  # draws of another model than the one asked about
+                yield {"steps": ascent.steps, "beta": power}
                 continue
             alive = logs[-1][np.isfinite(logs[-1])]
             variance = float(alive.var()) if len(alive) else math.inf
@@ -179,15 +183,17 @@ class Autoregressive(AbstractMethod):
             new = weights(number)
             logs = np.concatenate([logs, new])
             error = reduced.error + 2.0 * run.error + 16.0 * ULP * network.size * (1.0 + spread) + ULP * abs(shift)
-            lower = Side(-math.inf, Grounds.NONE, reason="a failure probability (delta) of 0 allows no statistical side")
+            lower = Side(
+                -math.inf, Grounds.NONE, reason="a failure probability (delta) of 0 allows no statistical side"
+            )
             if mean is not None:
                 mean.add(new)
                 lower = self._lower(mean, shift, error, delta, look)
             answer = Answer(lower, value=self._value(logs, shift), stats=self._stats(ascent, logs, shift))
-            if number & (number - 1) == 0 or number == most:
+            close = answer.value is not None and answer.value - lower.value < 0.1 * plan.limits.gap
+            if number & (number - 1) == 0 or number == most or close:
                 yield answer
-            if answer.value is not None and answer.value - lower.value < 0.1 * plan.limits.gap:
-                yield answer
+            if close:
                 return
 
     def _lower(self, mean: MeanWeight, shift: float, error: float, delta: float, look: tuple) -> Side:

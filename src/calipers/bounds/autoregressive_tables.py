@@ -95,7 +95,8 @@ def _tables(
     rest = np.full((room, most, arity), room, np.int32)
     stride, base = np.zeros_like(rest), np.zeros((room, most), np.int32)
     base[len(groups) :, 0] = 1
-    tables, at = [np.zeros((1, k)), np.where(np.arange(k) == 0, 0.0, -math.inf)[None]], 2
+    tables: list[np.ndarray] = [np.zeros((1, k)), np.full((1, k), -math.inf)]
+    tables[1][0, 0], at = 0.0, 2
     for i, group in enumerate(groups):
         for r, bucket in enumerate(group):
             tables.append(_logs(run, place[bucket.variable] + r, k))

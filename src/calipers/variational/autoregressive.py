@@ -1,6 +1,6 @@
 """Autoregressive networks: each variable drawn given its Markov frontier, by log-linear tables and a small network.
 
-    q(x) = Π_v q(x_v | x_F(v)),    q(x_v | x_F) ∝ exp(β Σ_r c_r(x_v, x_F) + n_v(x_v, x_F)),    n = W_0 f + W_2 tanh(W_1 f)
+    q(x) = Π_v q(x_v | x_F(v)),   q(x_v | x_F) ∝ exp(β Σ_r c_r(x_v, x_F) + n_v(x_v, x_F)),   n = W_0 f + W_2 tanh(W_1 f)
 
 F(v) are the later neighbours of v in the graph filled in by an elimination order: given them, x_v is independent of all
 else that was drawn before it (docs/theorems.md, theorem N1), so that the exact conditional has this form. The fixed
@@ -29,8 +29,8 @@ class Network(NamedTuple):
 
     **Fields:** `rest`, `stride` (v, r, a), the variables that a table looks at (V: none), and their strides; `base`
     (v, r), its first row in `tables`; `tables` (rows, k), log values, −inf for a state of weight zero; `frontier`
-    (v, p), rows of the features, the bias first; `fan_in` (v,), −1 for a variable that only fills up; `codes` (v, k, f), features of each state; `bias`, its
-    value, 0 under the flip symmetry.
+    (v, p), rows of the features, the bias first; `fan_in` (v,), −1 for a variable that fills up; `codes` (v, k, f),
+    features of each state; `bias`, its value, 0 under the flip symmetry.
     """
 
     rest: np.ndarray
@@ -49,8 +49,8 @@ class Network(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """B draws: `states` (v, B); log weights `logs` (B,), −inf for a dead end; what the network saw, `features` (v, B, p),
-    and `scores` (v, B, k − 1), ∂ log q / ∂ logits; `size`, the largest sum of absolute values behind a log weight.
+    """B draws: `states` (v, B); log weights `logs` (B,), −inf for a dead end; `features` (v, B, p), that were seen, and
+    `scores` (v, B, k − 1), ∂ log q / ∂ logits; `size`, the largest sum of absolute values behind a log weight.
     """
 
     states: Array

@@ -1,9 +1,9 @@
 """The fit of an autoregressive network, in rounds: steps, the average of late weights, and its state in arrays.
 
 Step t draws from a key folded with t and takes tables to the power β_t = min(1, (t + 1)/annealing), so that a run that
-goes on from its arrays takes the same steps, bit for bit. Steps are natural ones (`natural_gradient.py`), or Adam's with
-leave-one-out baselines. What is drawn from in the end is the average of weights over the last half of the steps, about:
-averages begin anew at every power of two.
+goes on from its arrays takes the same steps, bit for bit. Steps are natural ones (`natural_gradient.py`), or Adam's
+with leave-one-out baselines. What is drawn from in the end is the average of weights over the last half of the steps,
+about: averages begin anew at every power of two.
 """
 
 from typing import Any
@@ -70,7 +70,9 @@ class Ascent:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that a run needs to go on, bit for bit."""
         leaves = jax.tree.leaves((self.weights, self.mean, self.state))
-        return {"counts": np.array([self.steps, self.averaged])} | {f"leaf {i}": np.asarray(a) for i, a in enumerate(leaves)}
+        return {"counts": np.array([self.steps, self.averaged])} | {
+            f"leaf {i}": np.asarray(a) for i, a in enumerate(leaves)
+        }
 
     def restore(self, held: dict[str, np.ndarray]) -> None:
         """Goes back to what `arrays` told."""

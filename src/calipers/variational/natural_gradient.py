@@ -88,7 +88,14 @@ def plain_gradient(network: Network, weights: Weights, key: Any, beta: float, co
 
 @functools.partial(jax.jit, static_argnames="count")
 def natural_step(
-    network: Network, weights: Weights, before: Weights, key: Any, beta: float, damping: float, friction: float, count: int
+    network: Network,
+    weights: Weights,
+    before: Weights,
+    key: Any,
+    beta: float,
+    damping: float,
+    friction: float,
+    count: int,
 ) -> tuple[Weights, Array]:
     """The step δ from fresh draws, given the step before; and the draws' log weights."""
     drawn = draw(network, weights, key, beta, count)
