@@ -58,6 +58,7 @@ STATISTICAL = [
     cal.BidirectionalAnnealing(chains=20, steps=10, width=1),
     cal.AnnealedImportance(chains=32, population=8, steps=10),
 ]
+TRAINED = cal.Autoregressive(ibound=0, hidden=4, steps=4, draws=32, samples=2048, sweeps=2, orders=1, annealing=0)
 
 
 @pytest.mark.parametrize("method", STATISTICAL, ids=repr)
@@ -65,6 +66,12 @@ def test_statistical_methods_keep_the_contract(method):
     check_method(method, key=jax.random.key(3), delta=0.01)
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(method, key=jax.random.key(3))
+
+
+def test_trained_methods_keep_the_contract():
+    """Without δ it gives estimates and the upper side; on models that need no network, both sides exactly."""
+    check_method(TRAINED, key=jax.random.key(4), delta=0.01)
+    check_method(TRAINED, models=zoo.models()[:4], key=jax.random.key(4))
 
 
 ESTIMATES = [

@@ -17,7 +17,7 @@ NO_DETERMINISTIC_SIDE = {
     *("ImportanceSampling", "AnnealedImportance", "BidirectionalAnnealing", "TootsiePop"),  # statistical
     *("Bethe", "PopulationAnnealing", "ThermodynamicIntegration", "MultistateReweighting"),  # estimates
 }
-NEEDS_A_KEY = {"BlackBoxVI"}  # its product trials are certified in tests/variational/test_black_box.py
+NEEDS_A_KEY = {"BlackBoxVI", "Autoregressive"}  # certified in tests/variational: its product trials, its mini-buckets
 OVER_REALS = {
     *("Conjugate", "HamiltonianAnnealing", "CurvatureBounds", "DivergenceVI", "GaussianVI"),
     *("PopulationMonteCarlo", "Flow", "StochasticVI"),

@@ -26,6 +26,7 @@ METHODS = {
     "Clamping": "calipers.bounds.clamping",
     "ImportanceSampling": "calipers.bounds.proposal",
     "AnnealedImportance": "calipers.bounds.annealed",
+    "Autoregressive": "calipers.bounds.autoregressive",
     "BidirectionalAnnealing": "calipers.bounds.bidirectional",
     "TootsiePop": "calipers.bounds.tootsie_pop",
     "Bethe": "calipers.variational.bethe",
