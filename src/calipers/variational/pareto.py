@@ -5,8 +5,9 @@ shape k̂ is fitted, and the M are replaced by the law's expected order statisti
 variance; above 0.7 (or 1 − 1/log₁₀ S, if less) no practical S makes them reliable. Where no weight exceeds the mean of
 all by more than 5 %, weights hardly vary, and there is no tail to fit: k̂ = −∞. (A law through excesses of 1 % says how
 *they* fall off, which may be as slowly as it likes: together they cannot move the mean by more than that times the
-share M/S.) **Proves** nothing: k̂ is a property of the draws, and a region that none of them met does not show in it. **Cost** O(S log S). **Source** Vehtari, Simpson,
-Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024), appendix C; the fit is Zhang & Stephens (2009).
+share M/S.) **Proves** nothing: k̂ is a property of the draws, and a region that none of them met does not show in it.
+**Cost** O(S log S). **Source** Vehtari, Simpson, Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024),
+appendix C; the fit is Zhang & Stephens (2009).
 """
 
 import math
