@@ -6,9 +6,10 @@
 Where p̃ is Gaussian in x given θ (paths and random effects whose scales are unknown), q(x | θ) is exact, and weights
 depend on the few θ alone: scales may fall to zero, where x narrows in a way that no fixed family follows. Elsewhere
 draws of x have wider tails. m and H come from damped Newton steps that are a function of θ alone, so that q is
-normalised wherever they end (docs/theorems.md, theorem V3). **Proves** nothing. **Cost** r gradients and r³ a draw. **Fails** where x given θ has
-several modes. **Source** Rue, Martino & Chopin, *Approximate Bayesian inference for latent Gaussian models by using
-integrated nested Laplace approximations* (2009); the importance weights on top correct what is not Gaussian.
+normalised wherever they end (docs/theorems.md, theorem V3). **Proves** nothing. **Cost** r gradients and r³ a draw.
+**Fails** where x given θ has several modes. **Source** Rue, Martino & Chopin, *Approximate Bayesian inference for
+latent Gaussian models by using integrated nested Laplace approximations* (2009); importance weights on top correct what
+is not Gaussian.
 """
 
 import math
