@@ -4,12 +4,13 @@ Pieces (a target, a seed and a tool) are independent, each in a process of its o
 and compilation; a piece that is in the file of results is not done again. Targets are those of `targets.py`.
 
 * calipers  `cal.log_z(model)`
+* bracket   `cal.log_z(model, cal.HamiltonianAnnealing(chains=1024), delta=0.01)`; blr10 draws from its own posterior
 * numpyro   AutoMultivariateNormal and AutoIAFNormal, 5000 steps of Adam, importance weights of 4000 draws
 * blackjax  adaptive tempered SMC from prior draws, 2000 particles, HMC moves
 * dynesty   static nested sampling over a reference N(0, 5² I), up to ten dimensions
 * pymc      ADVI with its defaults, on the one conjugate normal
 
-usage: python benchmarks/evidence.py [calipers|peers|table] [FILE.json] [TARGET …]
+usage: python benchmarks/evidence.py [calipers|bracket|peers|table] [FILE.json] [TARGET …]
        CALIPERS_PEERS names the Python that has the other libraries; SEEDS how many seeds (3)
 """
 
@@ -36,6 +37,20 @@ def calipers(name: str, seed: int) -> dict[str, Any]:
     told = {k: found.get(k) for k in ("fit", "elbo", "elbo_error", "k_hat", "ess", "draws", "trust", "verdict")}
     estimate = found.get("estimate", float("nan"))
     return told | {"error": estimate - target.log_z, "claimed": found.get("std_error"), "seconds": time.process_time()}
+
+
+def bracket(name: str, seed: int) -> dict[str, Any]:
+    import jax
+    from targets import TARGETS
+
+    import calipers as cal
+
+    target, method = TARGETS[name], cal.HamiltonianAnnealing(chains=1024)
+    found = cal.log_z(target.make(), method, key=jax.random.key(seed), delta=0.01, gap=0.01, time_limit=900.0)
+    below, above = found.lower.value - target.log_z, found.upper.value - target.log_z
+    slack = 3.0 * target.known_to
+    told = {"below": below, "above": above, "holds": below <= slack and above >= -slack, "steps": found.stats["steps"]}
+    return told | {"cv2": found.stats["cv2"], "seconds": time.process_time()}
 
 
 def numpyro_guide(name: str, seed: int, guide_name: str) -> dict[str, Any]:
@@ -144,6 +159,8 @@ def pymc_advi(name: str, seed: int) -> dict[str, Any]:
 def piece(tool: str, name: str, seed: int) -> dict[str, Any]:
     if tool == "calipers":
         return calipers(name, seed)
+    if tool == "bracket":
+        return bracket(name, seed)
     if tool.startswith("numpyro"):
         return numpyro_guide(name, seed, "AutoIAFNormal" if tool.endswith("IAF") else "AutoMultivariateNormal")
     return {"blackjax SMC": blackjax_smc, "dynesty": dynesty_static, "pymc ADVI": pymc_advi}[tool](name, seed)
@@ -186,6 +203,10 @@ def table(place: Path) -> None:
         errors = ", ".join(f"{f['error']:+.4f}" + (f" ± {f['claimed']:.4f}" if f.get("claimed") else "") for f in known)
         seconds = ", ".join(f"{f['seconds']:.1f}" for f in found if "seconds" in f)
         trust = ", ".join(f"{f['trust']} (k̂ {f['k_hat']:.2f}, {f['fit']})" for f in known if f.get("trust"))
+        sides = [f for f in found if "below" in f]
+        errors = errors or ", ".join(
+            f"[{f['below']:+.4f}, {f['above']:+.4f}] {'holds' if f['holds'] else 'FAILS'}" for f in sides
+        )
         left = next((f["left out"] for f in found if "left out" in f), "")
         print(f"| {name} | {tool} | {errors or left} | {trust} | {seconds} |")
 
@@ -201,8 +222,9 @@ def main(which: str = "calipers", file: str = "evidence.json", *names: str) -> N
     from targets import DATA, TARGETS
 
     wanted = list(names) or [n for n in TARGETS if DATA.is_dir() or n in ("funnel10", "bimodal20", "eggbox")]
-    python = sys.executable if which == "calipers" else os.environ.get("CALIPERS_PEERS", sys.executable)
-    tools = ("calipers",) if which == "calipers" else PEERS
+    ours = which in ("calipers", "bracket")
+    python = sys.executable if ours else os.environ.get("CALIPERS_PEERS", sys.executable)
+    tools = (which,) if ours else PEERS
     run(tools, python, Path(file), wanted, int(os.environ.get("SEEDS", "3")))
 
 

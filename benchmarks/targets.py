@@ -62,7 +62,18 @@ def blr10() -> cal.Posterior:
     def prior_sample(key: Any) -> Any:
         return _normals(key, w=((10,), 1.0))
 
-    return cal.Posterior(log_prior, log_likelihood, (data["X"], data["y"]), prior_sample=prior_sample)
+    def posterior_sample(key: Any, data: Any) -> Any:
+        factor = jnp.linalg.cholesky(jnp.eye(10) + 4.0 * data[0].T @ data[0])
+        mean = jax.scipy.linalg.cho_solve((factor, True), 4.0 * data[0].T @ data[1])
+        return {"w": mean + jax.scipy.linalg.solve_triangular(factor.T, jax.random.normal(key, (10,)))}
+
+    return cal.Posterior(
+        log_prior,
+        log_likelihood,
+        (data["X"], data["y"]),
+        prior_sample=prior_sample,
+        posterior_sample=posterior_sample,
+    )
 
 
 def one_normal() -> cal.Posterior:

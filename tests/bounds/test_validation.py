@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.scipy.stats import norm
+from jax.scipy.stats import norm, poisson
 
 import calipers as cal
 from calipers.variational.modes import find_modes
@@ -57,6 +57,37 @@ def test_a_right_model_passes():
     assert abs(found.forwards.mean() - mean_evidence()) < 4.5 * spread
     assert found.to_dict()["delta"] == 0.02
     assert "16 simulated data sets" in str(found)
+
+
+def counts():
+    """Poisson counts of a log rate that is normal."""
+    return cal.Posterior(
+        lambda z: norm.logpdf(z, 1.0, 0.5),
+        lambda z, y: poisson.logpmf(y, jnp.exp(z)).sum(),
+        np.zeros(5),
+        example=np.float64(0.0),
+        prior_sample=lambda key: 1.0 + 0.5 * jax.random.normal(key),
+        simulate=lambda key, z: jax.random.poisson(key, jnp.exp(z), (5,)).astype(jnp.float64),
+    )
+
+
+FAMILIES = {
+    "linear-Gaussian": lambda: cal.linear_gaussian(np.stack([np.ones(6), np.arange(6.0)], 1), np.zeros(6), noise=2.0),
+    "logistic": lambda: cal.logistic_regression(np.stack([np.ones(12), np.linspace(-2, 2, 12)], 1), np.zeros(12)),
+    "hierarchical": lambda: cal.hierarchical_normal([28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]),
+    "Poisson": counts,
+    "mixture": lambda: cal.normal_mixture(np.linspace(-3.0, 3.0, 30), 2),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_model_families_agree_with_their_own_data(name):
+    found = cal.validate(FAMILIES[name](), key=jax.random.key(0), datasets=6, delta=0.01)
+    assert found.lower < found.upper
+    assert found.calibrated
+    assert abs(found.gap) < 0.5
+    assert "agree" in found.verdict
 
 
 def test_a_simulator_of_another_noise_is_found():

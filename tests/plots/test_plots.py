@@ -101,13 +101,31 @@ def test_observables_are_points_with_error_bars(grid):
 
 
 @pytest.fixture(scope="module")
-def fit():
-    """A curved density that no Gaussian fits."""
+def fitted():
+    """The answer of a fit to a curved density that no Gaussian fits."""
     model = cal.EnergyModel(
         lambda p: -0.5 * p["a"] ** 2 - 0.5 * (p["b"] - 0.5 * p["a"] ** 2) @ (p["b"] - 0.5 * p["a"] ** 2),
         {"a": 0.0, "b": np.zeros(2)},
     )
-    return cal.log_z(model, cal.GaussianVI(), check=False).belief
+    return cal.log_z(model, cal.GaussianVI(), check=False)
+
+
+@pytest.fixture(scope="module")
+def fit(fitted):
+    return fitted.belief
+
+
+def test_the_elbo_trace_rises_and_ends_above_the_fresh_one(fitted):
+    ax = plots.elbo_trace(fitted)
+    climbed, fresh, log_z = (np.asarray(line.get_ydata()) for line in ax.lines)
+    assert len(climbed) == fitted.stats["iterations"] + 1
+    assert (np.diff(climbed) >= 0.0).all()
+    assert fresh[0] == fitted.stats["elbo"]
+    assert log_z[0] == fitted.stats["estimate"]
+    assert ax.get_ylim()[0] < fresh[0] < log_z[0] < ax.get_ylim()[1]
+    ax.figure.canvas.draw()
+    with pytest.raises(ValueError, match="no ELBO trace"):
+        plots.elbo_trace(cal.Answer())
 
 
 def test_the_tail_of_the_weights_lies_on_its_law(fit):

@@ -31,6 +31,22 @@ def test_weights_without_a_tail():
     assert pareto_smooth(few)[1] == math.inf
 
 
+def test_weights_that_hardly_vary_have_no_tail_however_slowly_it_falls():
+    """Excesses of a law without a mean, of a thousandth of the weights: a fit that is all but exact."""
+    falls = np.random.default_rng(2).pareto(0.8, size=4000)
+    wild = np.minimum(1e-4 * falls, 0.04)
+    smoothed, k_hat = pareto_smooth(np.log1p(wild))
+    assert k_hat == -math.inf
+    np.testing.assert_array_equal(smoothed, np.log1p(wild))
+    assert pareto_smooth(np.log1p(falls))[1] > 0.7  # the same shape, where it matters
+
+
+def test_a_weight_that_stands_out_is_still_seen():
+    logs = np.zeros(4000)
+    logs[:40] = np.linspace(1.0, 5.0, 40)  # all others, and so the threshold of the tail, are equal
+    assert pareto_smooth(logs)[1] > 0.5
+
+
 def test_the_threshold_grows_with_the_draws():
     assert threshold(100) == pytest.approx(0.5)
     assert threshold(10**6) == 0.7

@@ -2,6 +2,7 @@
 
     Gaussian      at every mode that counts, joined into a mixture if there are several
     conditional   the same, bending with the coordinates that govern the others
+    nested        a law of the governing coordinates, and the Gaussian of the others given those (`nested_laplace.py`)
     population    its first coordinates adapted to its own importance weights, towards the least KL(p ‖ q)
     flow          an autoregressive flow on top of the conditional Gaussian (with the extra `flows`)
     tempered      population Monte Carlo over all coordinates, from a wide start
@@ -23,12 +24,13 @@ from calipers.variational.conditional import Conditional, Headed, standard, stra
 from calipers.variational.fitting import fit_conditional, fit_gaussian
 from calipers.variational.flow import Flow
 from calipers.variational.modes import Mode, find_modes, unseen, wide_start
-from calipers.variational.population import adapt, adapt_weights
+from calipers.variational.nested_laplace import fit_nested
+from calipers.variational.population import adapt, adapt_weights, polish
 from calipers.variational.target import Target
 
 _LOOK, _GLANCE = 8192, 1024  # fresh draws to compare trial densities, and parts of them, by
 _STARTS, _MOST_STARTS = 16, 256
-_SURE = 0.08  # chance of a new mode with which no more starts are made
+_SURE = 0.02  # chance of a new mode with which no more starts are made
 _FULL = 200  # dimensions up to which covariances are full, and means and scales bend
 _RANK = 10  # beyond
 _HEAD = 6  # coordinates whose law is adapted
@@ -36,6 +38,7 @@ _APART = 1.5  # deviations, root mean square over coordinates, between the means
 _NEGLIGIBLE = 15.0  # nats
 _FLOWING = 100  # dimensions up to which a flow is tried, where flowjax is installed
 _FLOW_SECONDS = 30.0  # left, below which none is begun: it takes ten to compile
+_PATIENCE = 0.15  # of the time, that a nested Laplace approximation may take
 _EXACT = 0.98  # of the draws, from which the weights hardly vary and need no wider tails
 _TEMPERED = 40  # dimensions up to which everything is adapted
 
@@ -131,6 +134,9 @@ def candidates(
         yield Candidate("conditional Gaussian", defended, plain, 1)
         adapted, _ = adapt(target, start, random, head=min(_HEAD, target.dimension))
         yield Candidate("population Monte Carlo", assess(target, adapted, random, _LOOK), plain, 1)
+        nested = fit_nested(target, fits[0].q, bent, random, _PATIENCE * limits.seconds_left())
+        if nested is not None:
+            yield Candidate("nested Laplace", assess(target, nested, random, _LOOK), plain, 1)
         if find_spec("flowjax") and target.dimension <= _FLOWING and limits.seconds_left() > _FLOW_SECONDS:
             flow, _ = Flow().fitted(target, start, random, limits)
             found = assess(target, flow, random, _LOOK)
@@ -138,6 +144,8 @@ def candidates(
     if len(fits) > 1:
         mixture = adapt_weights(target, _wary_mixture([f.q for f in fits], _weights(fits)), random, _LOOK)
         yield Candidate("mixture of Gaussians", assess(target, mixture, random, _LOOK), plain, len(fits))
+        polished = polish(target, mixture, random, 4 * _LOOK)
+        yield Candidate("mixture of t, adapted", assess(target, polished, random, _LOOK), plain, len(fits))
     if target.dimension <= _TEMPERED:
         yield from _tempered(target, random, plain, len(fits))
 

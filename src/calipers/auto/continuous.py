@@ -30,7 +30,7 @@ from calipers.variational.target import Target
 from calipers.variational.verdict import Verdict, judge
 
 _GOOD = ((0.5, 0.5), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
-_ACCEPTABLE = (0.65, 0.05)  # after the cheap ones
+_ACCEPTABLE = (0.5, 0.05)  # after the cheap ones
 _CHEAP = 3
 _FINALISTS = 2  # trial densities that are drawn from at length
 _EXPLORED = 10  # dimensions
@@ -89,8 +89,8 @@ def answers_continuous(model: AbstractContinuousModel, plan: Plan, key: Any) -> 
 
 
 def _disagreement(final: Assessment, rivals: list[Assessment]) -> float:
-    """Half of what other trial densities with sound weights differ by: none has tails for everything."""
-    sound = [a.log_z for a in rivals if a.k_hat < 0.7 and a.relative < _SOUND]
+    """Half of what trial densities whose weights are as sound differ by: none has tails for everything."""
+    sound = [a.log_z for a in rivals if a.k_hat < min(max(final.k_hat, 0.5), 0.7) and a.relative < _SOUND]
     return 0.5 * max((abs(z - final.log_z) for z in sound), default=0.0)
 
 

@@ -22,6 +22,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractContinuousModel
 from calipers.models.posterior import Posterior
 from calipers.variational.ascent import maximise
+from calipers.variational.report import continuous
 from calipers.variational.target import Target
 
 _ROUNDING = 2.0**-40
@@ -37,7 +38,8 @@ class CurvatureBounds(AbstractMethod):
     proves: ClassVar[Proves] = Proves.BOTH
 
     def plan(self, model: AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
-        """Refuses models that state no curvature."""
+        """Refuses what is not continuous, and models that state no curvature."""
+        continuous(model)
         curvature = getattr(model, "curvature", None)
         if isinstance(model, Posterior) and callable(curvature):
             curvature = curvature(model.data)

@@ -130,7 +130,8 @@ class HamiltonianAnnealing(AbstractMethod):
         """Refuses what is not continuous, and when no failure probability was granted."""
         if not isinstance(model, AbstractContinuousModel):
             raise Refusal(
-                "Hamiltonian annealing is for densities over reals; AnnealedImportance is for discrete models"
+                f"Hamiltonian annealing is for densities over reals, not a {type(model).__name__}; AnnealedImportance "
+                "is for discrete models"
             )
         if limits.delta <= 0.0:
             raise Refusal("annealing gives statistical sides only; grant it a δ (delta)")

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from calipers.core.answer import Answer, Grounds, Result, Side, outward
-from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising
+from calipers.models.ising import Ising, as_magnet
 
 Free = tuple[jax.Array, jax.Array]  # shares of the fields and logits of the weights, both at edge ends, (e, 2)
 
@@ -41,8 +41,9 @@ class Pairs(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Nothing to lay out: the edges are the regions."""
-        if not isinstance(model, Ising):
-            raise Refusal("Pairs() shares out the fields of an Ising model; use MiniBucket() for other factor graphs")
+        model = as_magnet(
+            model, "Pairs() shares out the fields of an Ising model; use MiniBucket() for other factor graphs"
+        )
         text = f"Share {model.n} fields and weights over {len(model.edges)} pairs, {self.steps} steps."
         return Plan(text, cells=4.0 * len(model.edges), bytes=400.0 * len(model.edges), limits=limits)
 

@@ -33,7 +33,7 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising
+from calipers.models.ising import Ising, as_magnet
 from calipers.models.lattices import Lattice
 
 SECONDS_PER_ENTRY, SECONDS_PER_SLOT = 1e-8, 4e-7  # of a gradient step, on one 2026 core; only plans depend on them
@@ -65,9 +65,11 @@ class Strips(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Says how wide strips can be; they are laid out one width at a time."""
-        if not (isinstance(model, Ising) and is_strippable(model)):
-            raise Refusal("Strips() covers magnets on lattices; use MiniBucket() or Pairs() for other models")
-        lattice = lattice_of(model)
+        otherwise = "Strips() covers magnets on lattices; use MiniBucket() or Pairs() for other models"
+        magnet = as_magnet(model, otherwise)
+        if not is_strippable(magnet):
+            raise Refusal(otherwise)
+        lattice = lattice_of(magnet)
         least, most = least_width(lattice), most_width(lattice)
         width = least if self.width is None else min(self.width, whole_width(lattice))
         if width < least:

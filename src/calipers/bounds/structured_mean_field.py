@@ -18,11 +18,11 @@ import numpy as np
 from calipers.bounds.blocks import Blocks, State, trials
 from calipers.bounds.cover_blocks import blocks_of, widest
 from calipers.core.answer import Answer, Grounds, Side, outward
-from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
+from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Tangent
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising
+from calipers.models.ising import Ising, as_magnet
 
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
 _HURRY = 3  # on the way to wider blocks, this many times fewer starts
@@ -57,8 +57,7 @@ class StructuredMeanField(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Blocks are chosen one width at a time."""
-        if not isinstance(model, Ising):
-            raise Refusal("StructuredMeanField() takes Ising models; use Tangent() for other factor graphs")
+        model = as_magnet(model, "StructuredMeanField() takes Ising models; use Tangent() for other factor graphs")
         width = "growing" if self.width is None else f"{self.width}"
         return Plan(f"Structured mean field, blocks of width {width}, {self.starts} starts each.", limits=limits)
 

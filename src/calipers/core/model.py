@@ -6,10 +6,12 @@ a flat vector of unconstrained reals, the form that every fit reads.
 """
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import equinox as eqx
 import numpy as np
+
+from calipers.core.method import Refusal
 
 if TYPE_CHECKING:  # the type lives one floor up; nothing is imported from there at run time
     from calipers.models.factor_graph import FactorGraph
@@ -60,6 +62,16 @@ class AbstractContinuousModel(AbstractModel):
     @abc.abstractmethod
     def unconstrain(self, x: Any) -> Any:
         """The u, shape (d,), with x(u) = x."""
+
+    def factor_graph(self) -> NoReturn:
+        """There is none: whatever sums over states asks for it, and so refuses a density over reals.
+
+        **Raises:** `Refusal`, always.
+        """
+        raise Refusal(
+            f"this method sums over discrete states, and {type(self).__name__} is a density over reals; Auto(), "
+            "GaussianVI() or HamiltonianAnnealing() take it"
+        )
 
     def constrain(self, u: Any) -> Any:
         """The parameters x(u)."""

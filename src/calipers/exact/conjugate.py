@@ -26,7 +26,10 @@ class Conjugate(AbstractMethod):
     def plan(self, model: Any, limits: Limits = Limits()) -> Plan:
         """Refuses models without a formula."""
         if not isinstance(model, Posterior) or model.evidence is None:
-            raise Refusal("only a posterior that was given its evidence (a conjugate model) has a formula")
+            raise Refusal(
+                f"only a posterior that was given its evidence (a conjugate model) has a formula, not this "
+                f"{type(model).__name__}"
+            )
         return Plan("The evidence by the formula that came with the model.", limits=limits)
 
     def answers(self, model: Posterior, plan: Plan, key: Any = None) -> Iterator[Answer]:

@@ -70,7 +70,7 @@ def _pairs(statistic: Statistic) -> _Pairs:
 def _sites(model: AbstractDiscreteModel) -> list[_Pairs]:
     if isinstance(model, Ising):
         return [spin_statistic(i) for i in range(model.n)]
-    return [[((v,), row)] for v, k in enumerate(model.domains.tolist()) for row in np.eye(k)]
+    return [[((v,), row)] for v, k in enumerate(model.factor_graph().domains.tolist()) for row in np.eye(k)]
 
 
 def _rows(layout: Layout, run: Run, chosen: list[_Pairs], rows: slice) -> np.ndarray:

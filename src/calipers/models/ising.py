@@ -13,7 +13,8 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from calipers.core.model import AbstractDiscreteModel
+from calipers.core.method import Refusal
+from calipers.core.model import AbstractContinuousModel, AbstractDiscreteModel, AbstractModel
 from calipers.models import foreign
 from calipers.models.edges import canonical, check_canonical
 from calipers.models.factor_graph import FactorGraph
@@ -271,3 +272,15 @@ class Ising(AbstractDiscreteModel):
             facts |= {key: value for key, value in made.items() if key != "degree" or self.lattice.kind == "regular"}
             facts["spec"] = None if self.offset else self.lattice.spec(self.beta)
         return facts
+
+
+def as_magnet(model: AbstractModel, otherwise: str) -> Ising:
+    """`model`, if it is an Ising magnet.
+
+    **Raises:** `Refusal` when it is not: in the words of `otherwise` if it is discrete at all.
+    """
+    if isinstance(model, AbstractContinuousModel):
+        model.factor_graph()
+    if not isinstance(model, Ising):
+        raise Refusal(otherwise)
+    return model

@@ -4,7 +4,7 @@ Bounds are bands, estimates points or dashed lines, exact values solid lines; a 
 """
 
 from calipers.plots.chains import autocorrelations, trace
-from calipers.plots.fits import pair, weights_tail
+from calipers.plots.fits import elbo_trace, pair, weights_tail
 from calipers.plots.gap_log import gap_log
 from calipers.plots.magnetization import magnetization
 from calipers.plots.observable import observable
@@ -12,6 +12,7 @@ from calipers.plots.self_consistency import self_consistency
 
 __all__ = [
     "autocorrelations",
+    "elbo_trace",
     "gap_log",
     "magnetization",
     "observable",

@@ -1,10 +1,11 @@
-"""Fits to densities over reals: what their importance weights look like, and where q and the posterior part."""
+"""Fits to densities over reals: how they climbed, what their weights look like, where q and the posterior part."""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from calipers.core.answer import Answer
 from calipers.plots.style import COLOURS, GREY, INK, axes, note
 from calipers.variational.cloud import Cloud
 from calipers.variational.pareto import pareto_tail, threshold
@@ -53,6 +54,38 @@ def weights_tail(result: Cloud, *, ax: Any = None) -> Any:
     limit = threshold(count)
     said = "below" if tail.shape <= limit else "above"
     ax.set_title(f"$\\hat k$ = {tail.shape:.2f}, {said} the limit {limit:.2f}", fontsize=11, color=INK)
+    return ax
+
+
+def elbo_trace(result: Answer, *, ax: Any = None) -> Any:
+    """Draws the training ELBO of every iteration, and the ELBO and log Z that fresh draws of the fit gave in the end.
+
+    The training ELBO is that of draws which the fit has seen: it ends above the fresh one, and is no bound.
+
+    **Arguments:** `result`, the answer of `GaussianVI` or `Flow`; `ax`, matplotlib axes or None for new ones.
+
+    **Returns:** the axes.
+
+    **Raises:** `ValueError` when the answer has no trace.
+    """
+    trace = np.asarray(result.stats.get("elbo_trace", ()), float)
+    finite = np.isfinite(trace)
+    if not finite.any():
+        raise ValueError("this answer has no ELBO trace; GaussianVI and Flow leave one")
+    ax = axes(ax)
+    ax.plot(np.flatnonzero(finite), trace[finite], color=COLOURS["mean field"], linewidth=1.4, zorder=3)
+    fresh, error, log_z = (float(result.stats[name]) for name in ("elbo", "elbo_error", "estimate"))
+    green = COLOURS["Monte Carlo"]
+    for value, colour, said in ((fresh, INK, "ELBO, fresh draws"), (log_z, green, "log Z, estimated")):
+        if math.isfinite(value):
+            ax.axhline(value, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), zorder=2)
+            above = {"va": "bottom" if value == max(fresh, log_z) else "top", "xycoords": ("axes fraction", "data")}
+            note(ax, said, (0.99, value), colour, ha="right", **above)
+    top = max(v for v in (log_z, fresh, float(trace[finite].max())) if math.isfinite(v))
+    low = float(np.quantile(trace[finite], 0.3))  # the first steps come from far below
+    air = 0.15 * max(top - min(low, fresh), 1e-3)
+    ax.set(xlabel="iteration", ylabel="training ELBO (nats)", ylim=(min(low, fresh) - air, top + air))
+    ax.set_title(f"ELBO {fresh:.4g} ± {error:.2g} nats by fresh draws", fontsize=11, color=INK)
     return ax
 
 

@@ -16,12 +16,15 @@ _HALVINGS = 30
 
 
 class Ascent(NamedTuple):
-    """Where each start ended: shapes (s, d), (s,), (s, d); `iterations` of the longest."""
+    """Where each start ended: shapes (s, d), (s,), (s, d); `iterations` of the longest; `trace`, the best value after
+    each of them, shape (iterations + 1,).
+    """
 
     points: np.ndarray
     values: np.ndarray
     gradients: np.ndarray
     iterations: int
+    trace: np.ndarray
 
 
 Function = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -39,6 +42,7 @@ def maximise(
     value, gradient = function(x)
     climbers = [_Climber(memory) for _ in x]
     live, steps = np.isfinite(value), 0
+    trace = [float(value.max(initial=-np.inf))]
     while live.any() and steps < most:
         steps += 1
         directions = np.array([c.direction(g) if on else 0.0 * g for c, g, on in zip(climbers, gradient, live)])  # noqa: B905
@@ -52,7 +56,8 @@ def maximise(
                 x[i], value[i], gradient[i] = moved.points[i], moved.values[i], moved.gradients[i]
             else:
                 live[i] = climbers[i].forget()
-    return Ascent(x, value, gradient, steps)
+        trace.append(float(value.max()))
+    return Ascent(x, value, gradient, steps, np.array(trace))
 
 
 class _Moved(NamedTuple):

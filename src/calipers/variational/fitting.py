@@ -27,11 +27,14 @@ _WEAK = 0.3  # of the strongest influence, below which a coordinate governs noth
 
 
 class Fit(NamedTuple):
-    """A fitted q, the training objective in nats (to compare fits with the same draws only), and iterations."""
+    """A fitted q, the training objective in nats (to compare fits with the same draws only), iterations, and the
+    training objective after each of them.
+    """
 
     q: Any
     objective: float
     iterations: int
+    trace: tuple[float, ...] = ()
 
 
 def draws_for(dimension: int, least: int = 256, each: int = 4) -> int:
@@ -62,7 +65,8 @@ def fit(
         return np.where(wrong, -math.inf, values), np.where(wrong[:, None], 0.0, slopes)
 
     found = maximise(objective, trial.first()[None], tolerance=tolerance, most=most)
-    return Fit(trial.result(found.points[0]), float(found.values[0]) + constant, found.iterations)
+    trace = tuple((found.trace + constant).tolist())
+    return Fit(trial.result(found.points[0]), trace[-1], found.iterations, trace)
 
 
 def fit_gaussian(

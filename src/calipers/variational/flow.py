@@ -101,34 +101,38 @@ class Flow(AbstractMethod):
         """One answer: the fit, assessed by fresh draws."""
         target, random = Target(model), randomness(key)
         outer = fit_conditional(target, GaussianVI().fitted(target, random).q, random).q
-        q, steps = self.fitted(target, outer, random, plan.limits)
+        q, trace = self.fitted(target, outer, random, plan.limits)
         plain = assess(target, q, random, 4096)
         found = until(target, q, random, plan.limits)
-        stats = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": steps}
+        stats = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": len(trace)}
+        stats |= {"elbo_trace": trace}
         yield answer(target, found, judge(found), stats)
 
     def fitted(
         self, target: Target, outer: Conditional, random: np.random.Generator, limits: Limits = Limits()
-    ) -> tuple[Pushed, int]:
-        """The flow on top of `outer`, and the steps it took."""
+    ) -> tuple[Pushed, tuple[float, ...]]:
+        """The flow on top of `outer`, and the training ELBO of every step it took."""
         with jax.enable_x64(True):
             flow = self._initial(outer.dimension, int(random.integers(2**31)))
             parameters, static = eqx.partition(flow, eqx.is_inexact_array)
             train = _trainer(static, outer, self.draws)
             moments = _ADAM.init(parameters)
+            trace: list[float] = []
             steps, best, rate, key = 0, -math.inf, self.rate, jax.random.key(int(random.integers(2**31)))
             while True:
                 last = steps + _WINDOW >= self.most or limits.seconds_left() < 10.0
                 key, used = jax.random.split(key)
                 parameters, moments, values = train(target.model, parameters, moments, used, jnp.full(_WINDOW, rate))
+                trace += np.asarray(values, float).tolist()
                 steps, value = steps + _WINDOW, float(np.mean(values[_WINDOW // 2 :]))
                 noise = float(np.std(values[_WINDOW // 2 :])) / math.sqrt(_WINDOW / 2)
                 if last or not value > best + max(self.tolerance, noise):
                     break
                 best = value
             decay = rate * np.linspace(1.0, 0.0, _WINDOW, endpoint=False) ** 2
-            parameters, _, _ = train(target.model, parameters, moments, key, jnp.asarray(decay))
-            return Pushed(eqx.combine(parameters, static), outer), steps + _WINDOW
+            parameters, _, values = train(target.model, parameters, moments, key, jnp.asarray(decay))
+            trace += np.asarray(values, float).tolist()
+            return Pushed(eqx.combine(parameters, static), outer), tuple(trace)
 
     def _initial(self, d: int, seed: int) -> Any:
         distributions, flows = extra("flowjax.distributions", "flows"), extra("flowjax.flows", "flows")

@@ -2,9 +2,12 @@
 
 The M largest of S weights, M = min(S/5, 3√S), are taken to follow a generalised Pareto law above the next largest; its
 shape k̂ is fitted, and the M are replaced by the law's expected order statistics. k̂ < ½: the weights have a finite
-variance; above 0.7 (or 1 − 1/log₁₀ S, if less) no practical S makes them reliable. **Proves** nothing: k̂ is a property
-of the draws, and a region that none of them met does not show in it. **Cost** O(S log S). **Source** Vehtari, Simpson,
-Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024), appendix C; the fit is Zhang & Stephens (2009).
+variance; above 0.7 (or 1 − 1/log₁₀ S, if less) no practical S makes them reliable. Where no weight exceeds the mean of
+all by more than 5 %, weights hardly vary, and there is no tail to fit: k̂ = −∞. (A law through excesses of 1 % says how
+*they* fall off, which may be as slowly as it likes: together they cannot move the mean by more than that times the
+share M/S.) **Proves** nothing: k̂ is a property of the draws, and a region that none of them met does not show in it.
+**Cost** O(S log S). **Source** Vehtari, Simpson, Gelman, Yao & Gabry, *Pareto smoothed importance sampling* (2024),
+appendix C; the fit is Zhang & Stephens (2009).
 """
 
 import math
@@ -14,6 +17,7 @@ import numpy as np
 
 _PRIOR = 10.0  # observations that the prior k = ½ is worth
 _FEWEST = 5  # in a tail
+_VARIES = 0.05  # of the mean weight, by which the largest must exceed it to have a tail
 
 
 class Tail(NamedTuple):
@@ -32,7 +36,8 @@ class Tail(NamedTuple):
         """What order statistics of the law are expected in the places of the weights."""
         grid = (np.arange(1, len(self.order) + 1) - 0.5) / len(self.order)
         logs = np.log1p(-grid)
-        return self.cut + self.scale * (np.expm1(-self.shape * logs) / self.shape if self.shape else -logs)
+        with np.errstate(over="ignore"):  # of shapes beyond all use
+            return self.cut + self.scale * (np.expm1(-self.shape * logs) / self.shape if self.shape else -logs)
 
 
 def threshold(count: int) -> float:
@@ -49,16 +54,17 @@ def pareto_tail(log_weights: np.ndarray) -> Tail:
     if not math.isfinite(top) or tail < _FEWEST or not math.isfinite(logs[order[0]]):
         return Tail(order, 0.0, math.inf, 0.0)
     cut = math.exp(float(np.partition(logs, count - tail - 1)[count - tail - 1]) - top)
-    excess = np.exp(logs[order] - top) - cut
-    if excess[-1] <= 1e-12:
+    mean = float(np.exp(logs - top).mean())
+    if 1.0 - mean <= _VARIES * mean:
         return Tail(order, cut, -math.inf, 0.0)
+    excess = np.exp(logs[order] - top) - cut
     return Tail(order, cut, *fit_generalised_pareto(excess))
 
 
 def pareto_smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Smoothed log weights, on the same scale as given, and k̂.
 
-    k̂ is −∞ when all weights are equal (nothing has a tail), and +∞ when too few are positive to fit one.
+    k̂ is −∞ when weights hardly vary (nothing has a tail), and +∞ when too few are positive to fit one.
     """
     logs, tail = np.array(log_weights, np.float64), pareto_tail(log_weights)
     if tail.scale:

@@ -31,10 +31,13 @@ def fit_stochastic(
     """A Gaussian of some rank by fresh draws; `objective` is the average ELBO of the last window."""
     trial = family(rank, start)
     ascent = Settling(trial.first(), tolerance=tolerance, most=most)
+    trace = []
     while not ascent.over:
         z = random.standard_normal((draws, trial.noise))
-        ascent.advance(*stl_gradient(target.gradients, trial, ascent.theta, z))
-    return Fit(trial.result(ascent.average), ascent.value, ascent.total)
+        gradient, value = stl_gradient(target.gradients, trial, ascent.theta, z)
+        trace.append(value)
+        ascent.advance(gradient, value)
+    return Fit(trial.result(ascent.average), ascent.value, ascent.total, tuple(trace))
 
 
 def stl_gradient(
