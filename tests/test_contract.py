@@ -24,6 +24,7 @@ METHODS = [
     cal.Exchangeable(),
     cal.MeanField(starts=3),
     cal.Bethe(),
+    cal.Kikuchi(),
     cal.MiniBucket(ibound=1, sweeps=5),
     cal.MiniBucket(ibound=3, sweeps=5),
     cal.MiniBucket(sweeps=3),

@@ -30,6 +30,7 @@ METHODS = {
     "BidirectionalAnnealing": "calipers.bounds.bidirectional",
     "TootsiePop": "calipers.bounds.tootsie_pop",
     "Bethe": "calipers.variational.bethe",
+    "Kikuchi": "calipers.variational.kikuchi",
     "PopulationAnnealing": "calipers.sampling.sequential",
     "ThermodynamicIntegration": "calipers.sampling.integration",
     "MultistateReweighting": "calipers.sampling.reweighting",

@@ -56,6 +56,13 @@ def answers_about(graph, method):
     return best
 
 
+def test_nothing_is_said_of_what_propagation_has_emptied():
+    graph = graph_of(0, "0.5")
+    empty = FactorGraph(graph.sizes, (*graph.scopes, ()), (*graph.tables, np.array(-math.inf)))
+    answer = answers_about(empty, cal.StructuredMeanField(width=2, starts=1))
+    assert (answer.lower.value, answer.upper.value) == (-math.inf, math.inf)
+
+
 @pytest.mark.parametrize("observed", [{}, {2: 1, 7: 0}], ids=["whole", "evidence"])
 @pytest.mark.parametrize("coupling", ["0.5", "-0.5", "gauss:1"])
 def test_sides_are_true_and_certified_for_the_file(coupling, observed, tmp_path):

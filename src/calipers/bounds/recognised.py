@@ -9,6 +9,7 @@ by what reading couplings off tables may have lost. **Cost** linear. **Fails**, 
 where two factors share a pair.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,9 @@ Extra = tuple[tuple[int, ...], np.ndarray]
 
 
 def about_whole(answers: Iterator[Answer], reduced: Reduced, magnet: Ising) -> Iterator[Answer]:
-    """Answers about the magnet that a reduced model is, about the whole model."""
+    """Answers about the magnet that a reduced model is, about the whole model; none when propagation proved Z = 0."""
+    if reduced.log_constant == -math.inf:
+        return
     lost, lift = reduced.error + recognition_error(reduced.model), Lift(reduced, magnet)
 
     def moved(side: Side, sign: float) -> Side:
