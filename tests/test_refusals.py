@@ -11,7 +11,7 @@ from calipers.core.method import Limits, Refusal
 EITHER = {"Auto", "BlackBoxVI"}
 OVER_REALS = {
     *("Conjugate", "HamiltonianAnnealing", "CurvatureBounds", "DivergenceVI", "GaussianVI"),
-    *("StochasticVI", "PopulationMonteCarlo", "Flow"),
+    *("StochasticVI", "ConjugateVI", "PopulationMonteCarlo", "Flow"),
 }
 GRANTED = Limits(delta=0.01)
 

@@ -46,7 +46,8 @@ CASES = [
     (cal.Gibbs("coloured"), POTTS), (LADDER, FIELD), (cal.MultispinReplicas(), SQUARE),
     (cal.MultispinReplicas(), GLASS), (cal.MultispinReplicas(), ODD), (cal.MultispinReplicas(), INTEGER),
     (cal.MultispinReplicas(threads=2), EVEN), (cal.MultispinReplicas(), SQUARE.tempered(1e-9)),
-    (cal.MultispinReplicas(), cal.Ising.complete(4, beta=0.7)), (cal.MultispinReplicas(), cal.Ising.complete(7, beta=0.5)),
+    (cal.MultispinReplicas(), cal.Ising.complete(4, beta=0.7)),
+    (cal.MultispinReplicas(), cal.Ising.complete(7, beta=0.5)),
 ]  # fmt: skip
 PROTOCOL = [*CASES, *SLABS]
 names = [f"{kernel!r}-{model.n}" for kernel, model in CASES]

@@ -83,8 +83,6 @@ class Autoregressive(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Reduces the model."""
-        if not isinstance(model, AbstractDiscreteModel | Reduced):
-            raise Refusal(f"autoregressive networks are for discrete models, not for a {type(model).__name__}")
         reduced = as_reduced(model)
         text = (
             f"An autoregressive network over {reduced.model.n} variables, from mini-buckets of i-bound {self.ibound}."

@@ -116,10 +116,10 @@ def _logs(run: Run, b: int, k: int) -> np.ndarray:
     for h in range(len(joint) // width):
         fill(program, run.arena, b, h, block)
         joint[h * width : (h + 1) * width] = block
-    joint = joint.reshape(-1, states)
-    message = weight * np.logaddexp.reduce(joint / weight, axis=1, keepdims=True)
-    out = np.full((len(joint), k), -math.inf)
-    out[:, :states] = np.where(np.isfinite(message), joint - np.where(np.isfinite(message), message, 0.0), -math.inf)
+    table = joint.reshape(-1, states)
+    message = weight * np.logaddexp.reduce(table / weight, axis=1, keepdims=True)
+    out = np.full((len(table), k), -math.inf)
+    out[:, :states] = np.where(np.isfinite(message), table - np.where(np.isfinite(message), message, 0.0), -math.inf)
     return out
 
 

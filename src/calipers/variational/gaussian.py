@@ -69,8 +69,8 @@ class GaussianVI(AbstractMethod):
         found = self.fitted(target, random)
         plain = assess(target, found.q, random, 4096)
         best = until(target, found.q, random, plan.limits)
-        stats = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": found.iterations}
-        stats |= {"elbo_trace": found.trace}
+        stats: dict[str, Any] = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": found.iterations}
+        stats["elbo_trace"] = found.trace
         yield answer(target, best, judge(best), stats)
 
     def fitted(self, target: Target, random: np.random.Generator) -> Fit:
