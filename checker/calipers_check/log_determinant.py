@@ -124,7 +124,8 @@ def _lone(field: arb) -> arb:
 
 
 def _norm(matrix: arb_mat) -> arb:
-    return sum((x * x for x in matrix.entries()), ZERO).sqrt()
+    """What the Frobenius norm does not exceed; balls around zero have squares that reach below it."""
+    return sum((x * x for x in matrix.entries()), ZERO).upper().sqrt()
 
 
 def _dot(a: arb_mat, b: arb_mat) -> arb:
