@@ -104,7 +104,7 @@ class Flow(AbstractMethod):
         q, trace = self.fitted(target, outer, random, plan.limits)
         plain = assess(target, q, random, 4096)
         found = until(target, q, random, plan.limits)
-        stats = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": len(trace)}
+        stats: dict[str, Any] = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": len(trace)}
         stats |= {"elbo_trace": trace}
         yield answer(target, found, judge(found), stats)
 

@@ -69,7 +69,7 @@ class GaussianVI(AbstractMethod):
         found = self.fitted(target, random)
         plain = assess(target, found.q, random, 4096)
         best = until(target, found.q, random, plan.limits)
-        stats = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": found.iterations}
+        stats: dict[str, Any] = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": found.iterations}
         stats |= {"elbo_trace": found.trace}
         yield answer(target, best, judge(best), stats)
 
