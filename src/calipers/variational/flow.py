@@ -105,7 +105,7 @@ class Flow(AbstractMethod):
         plain = assess(target, q, random, 4096)
         found = until(target, q, random, plan.limits)
         stats: dict[str, Any] = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": len(trace)}
-        stats["elbo_trace"] = trace
+        stats |= {"elbo_trace": trace}
         yield answer(target, found, judge(found), stats)
 
     def fitted(

@@ -70,7 +70,7 @@ class GaussianVI(AbstractMethod):
         plain = assess(target, found.q, random, 4096)
         best = until(target, found.q, random, plan.limits)
         stats: dict[str, Any] = {"elbo": plain.elbo, "elbo_error": plain.elbo_error, "iterations": found.iterations}
-        stats["elbo_trace"] = found.trace
+        stats |= {"elbo_trace": found.trace}
         yield answer(target, best, judge(best), stats)
 
     def fitted(self, target: Target, random: np.random.Generator) -> Fit:
