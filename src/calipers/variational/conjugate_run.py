@@ -4,10 +4,11 @@
             N/B steps  λ ← (1 − ρ) λ + ρ (λ₀ + T₀ + N/B [T_B(m) − T_B(m₀)]),      then the mean of the last half of them
 
 The pass controls the rate ρ, first 8 B/N: it doubles with every round until one did not raise the bound. That round,
-and any later one like it, is undone, down to the coordinate step, the next pass comes at once, and ρ is halved. So at least every second pass raises the bound, whatever the noise. With all
-rows in a batch, ρ is 1 and this is coordinate ascent. It ends when a round gains less than `tolerance` nats. Every step
-is a function of the seed and its number: a run that goes on from its file takes the same steps, bit for bit. **Source**
-Hoffman et al. (2013); Johnson & Zhang (2013), here for natural gradients.
+and any later one like it, is undone, down to the coordinate step, the next pass comes at once, and ρ is halved. So at
+least every second pass raises the bound, whatever the noise. With all rows in a batch, ρ is 1 and this is coordinate
+ascent. It ends when a round gains less than `tolerance` nats. Every step is a function of the seed and its number: a
+run that goes on from its file takes the same steps, bit for bit. **Source** Hoffman et al. (2013); Johnson & Zhang
+(2013), here for natural gradients.
 """
 
 from collections.abc import Sequence
