@@ -100,8 +100,9 @@ class ConjugateRun:
         """Writes the checkpoint, if there is to be one; of several processes, the first does."""
         if self.path is None or self.target.spread.process:
             return
-        so_far = [self.gain, self.settled, self.rate, self.growing, self.rounds, self.step, *self.place]
-        numbers = np.array(so_far, np.float64)
+        numbers = np.array(
+            [self.gain, self.settled, self.rate, self.growing, self.rounds, self.step, *self.place], np.float64
+        )
         best = {"m": self.best.m, "statistics": self.best.statistics, "bound": np.array(self.best[2:])}
         file.write(self.path, self.about, {"p": self.p, "mean": self.mean, "numbers": numbers, **best})
 
