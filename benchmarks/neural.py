@@ -181,7 +181,7 @@ def figure(rows: list[dict[str, Any]], path: str) -> None:
                 for what, distance in curves(r):
                     lines.setdefault((r["method"], what), []).append((r["seconds"], max(distance, 1e-4)))
         for (method, what), points in lines.items():
-            x, y = zip(*points, strict=True)
+            x, y = zip(*sorted(points), strict=True)
             ax.plot(x, y, styles[what], ms=3.5, lw=1.3, color=COLOURS[method], label=f"{method}, {what}")
         ax.set(xscale="log", yscale="log", xlabel="CPU seconds, one core", title=name)
         ax.grid(axis="y", alpha=0.2)

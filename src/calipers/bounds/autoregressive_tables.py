@@ -112,14 +112,14 @@ def _logs(run: Run, b: int, k: int) -> np.ndarray:
     """F − m of mini-bucket b, shape (contexts, k); −inf where there is no such state, and in impossible contexts."""
     program, weight = run.program, float(run.weights[b])
     width, states = int(program.width[b]), int(program.states[b])
-    joint, block = np.empty(int(program.cells[b])), np.empty(width)
-    for h in range(len(joint) // width):
+    flat, block = np.empty(int(program.cells[b])), np.empty(width)
+    for h in range(len(flat) // width):
         fill(program, run.arena, b, h, block)
-        joint[h * width : (h + 1) * width] = block
-    table = joint.reshape(-1, states)
-    message = weight * np.logaddexp.reduce(table / weight, axis=1, keepdims=True)
-    out = np.full((len(table), k), -math.inf)
-    out[:, :states] = np.where(np.isfinite(message), table - np.where(np.isfinite(message), message, 0.0), -math.inf)
+        flat[h * width : (h + 1) * width] = block
+    joint = flat.reshape(-1, states)
+    message = weight * np.logaddexp.reduce(joint / weight, axis=1, keepdims=True)
+    out = np.full((len(joint), k), -math.inf)
+    out[:, :states] = np.where(np.isfinite(message), joint - np.where(np.isfinite(message), message, 0.0), -math.inf)
     return out
 
 
