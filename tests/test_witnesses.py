@@ -15,12 +15,12 @@ from calipers.testing.soundness import OF_MAGNETS, PAIRS, soundness
 
 NO_DETERMINISTIC_SIDE = {
     *("ImportanceSampling", "AnnealedImportance", "BidirectionalAnnealing", "TootsiePop"),  # statistical
-    *("Bethe", "PopulationAnnealing", "ThermodynamicIntegration", "MultistateReweighting"),  # estimates
+    *("Bethe", "Kikuchi", "PopulationAnnealing", "ThermodynamicIntegration", "MultistateReweighting"),  # estimates
 }
 NEEDS_A_KEY = {"BlackBoxVI", "Autoregressive"}  # certified in tests/variational: its product trials, its mini-buckets
 OVER_REALS = {
     *("Conjugate", "HamiltonianAnnealing", "CurvatureBounds", "DivergenceVI", "GaussianVI"),
-    *("PopulationMonteCarlo", "Flow", "StochasticVI"),
+    *("PopulationMonteCarlo", "Flow", "StochasticVI", "ConjugateVI"),
 }
 WITHOUT: dict[str, set[str]] = {}  # by model: sides without a witness, and none of the zoo's lacks one
 MODELS = {m.name: m for m in zoo.models()}
