@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from calipers.auto import Auto
 from calipers.core.answer import Grounds, Result
 from calipers.core.iterate import log_z
 from calipers.core.method import Limits, Refusal
@@ -113,3 +114,39 @@ def test_refuses_with_the_estimate():
 def test_repr_round_trips():
     method = Enumeration(limit=64)
     assert eval(repr(method)) == method
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_table_of_all_configurations_says_the_same(seed):
+    graph = random_graph(seed, 0.1 * (seed % 3))
+    if seed % 2:
+        graph = graph.condition({4: 0})
+    want, quick = log_z(graph, Enumeration()), log_z(graph, Enumeration(beliefs=False))
+    assert quick.belief is None
+    assert quick.exact
+    if want.value == -math.inf:
+        assert quick.value == -math.inf
+    else:
+        assert abs(quick.value - want.value) <= want.stats["rounding"] + quick.stats["rounding"]
+        assert quick.stats["rounding"] < 1e-11
+
+
+def test_one_table_takes_scopes_in_any_order_constants_and_free_variables():
+    table = np.log(np.arange(1.0, 7.0)).reshape(3, 2)
+    graph = FactorGraph((2, 5, 3), ((2, 0), ()), (table, np.array(0.5)))
+    assert log_z(graph, Enumeration(beliefs=False)).value == pytest.approx(0.5 + math.log(21 * 5), abs=1e-13)
+    nothing = FactorGraph((2, 2), ((0,), (1,)), (np.zeros(2), np.full(2, -np.inf)))
+    assert log_z(nothing, Enumeration(beliefs=False)).value == -math.inf
+
+
+@pytest.mark.parametrize("size", [1e308, -1e308])
+def test_logs_that_add_up_beyond_float64_are_refused(size):
+    graph = FactorGraph((2,), ((0,), (0,)), (np.full(2, size), np.full(2, size)))
+    with pytest.raises(ValueError, match="beyond float64"):
+        log_z(graph, Auto())
+
+
+def test_auto_enumerates_what_is_tiny_and_still_gives_marginals_when_asked():
+    graph = random_graph(3)
+    assert "Enumeration" in log_z(graph, Auto()).lower.method
+    assert log_z(graph, Auto(), beliefs=True).belief is not None

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from calipers.auto.bounds import VAST, deterministic, first_bracket, planless, statistical, stream
 from calipers.auto.continuous import answers_continuous, plan_continuous
-from calipers.auto.routes import Route, closed_form, counting_route, elimination_route, magnet_routes
+from calipers.auto.routes import Route, closed_form, counting_route, elimination_route, magnet_routes, tiny
 from calipers.auto.schedule import alternate
 from calipers.core.answer import Answer
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
@@ -56,6 +56,8 @@ class Auto(AbstractMethod):
             return plan_continuous(model, limits)
         if (known := closed_form(model, limits)) is not None:
             return _exactly("", known, limits, known.model)
+        if (few := tiny(model, limits)) is not None:
+            return _exactly("", few, limits, few.model)
         if isinstance(model, Ising) and model.n > _LARGE:
             routes = magnet_routes(model, model, limits)
             return _exactly("", routes[0], limits, model) if _affordable(routes, limits) else _vast(model, limits)

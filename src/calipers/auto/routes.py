@@ -14,14 +14,17 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Refusal
 from calipers.exact.closed_form import ClosedForm
 from calipers.exact.counting import ModelCounting
 from calipers.exact.elimination import Elimination, plan_order
+from calipers.exact.enumeration import Enumeration
 from calipers.exact.feasible import has_zeros
 from calipers.exact.ordering import Order
 from calipers.exact.planar import Planar
 from calipers.exact.transfer_matrix import TransferMatrix
+from calipers.models.factor_graph import FactorGraph
 from calipers.models.ising import Ising
 from calipers.models.reduction import Reduced
 
-_ELIMINATION = Elimination()
+_ELIMINATION, _ENUMERATION = Elimination(), Enumeration(limit=1024, beliefs=False)
+_FACTORS, _VARIABLES = 24, 24  # of a model that is enumerated at once
 _DRAWN = 2_000_000  # spins up to which a drawing on the plane is looked for
 _SWEPT, _NARROW = 20_000, 26  # spins up to which a transfer matrix is, and the side of a lattice that may be longer
 
@@ -41,6 +44,19 @@ class Route(NamedTuple):
 def closed_form(model: Any, limits: Limits) -> Route | None:
     """A formula, if the magnet has one; it gives no marginals."""
     return None if limits.beliefs or not isinstance(model, Ising) else _route(ClosedForm(), model, limits)
+
+
+def tiny(model: Any, limits: Limits) -> Route | None:
+    """One table of all configurations, where they and the factors are so few that nothing need be looked for."""
+    if (
+        limits.beliefs
+        or not isinstance(model, FactorGraph)
+        or len(model.tables) > _FACTORS
+        or model.n > _VARIABLES
+        or model.beta != 1.0
+    ):
+        return None
+    return _route(_ENUMERATION, model, limits)
 
 
 def magnet_routes(model: Any, magnet: Ising | None, limits: Limits) -> list[Route]:

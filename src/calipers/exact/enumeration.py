@@ -6,7 +6,8 @@
 the running sum at the depth of its last variable, so a configuration costs about as many additions as there are factors
 that end at the last two variables, and a prefix of weight zero is cut off with everything below it. Two passes: the
 largest log weight, then masses relative to it, added up level by level (rounding grows with the depth, not the count).
-The second pass also collects the exact marginals and factor beliefs. Memory is that of the tables.
+The second pass also collects the exact marginals and factor beliefs. Memory is that of the tables. Where no beliefs
+are wanted and configurations are few, one joint table is added up instead.
 
 Cost: some 5 ns a configuration, pass and factor that ends at the last two variables. Fails: refuses beyond `limit`
 configurations consistent with the evidence.
@@ -26,6 +27,7 @@ from calipers.core.answer import Answer, Belief, Grounds, Result, Side
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.elimination import checkable
+from calipers.exact.joint_table import AXES, CONFIGURATIONS, rounding, sum_joint
 from calipers.models.factor_graph import FactorGraph
 
 _CHUNK = 2**18  # configurations a kernel call: tens of milliseconds
@@ -34,10 +36,14 @@ _CHUNK = 2**18  # configurations a kernel call: tens of milliseconds
 class Enumeration(AbstractMethod):
     """Brute force over every configuration that agrees with the evidence.
 
+    **Arguments:** `limit` on the configurations; `beliefs`, whether to collect marginals too: without, some thousand
+    configurations take microseconds.
+
     **Proves:** log Z itself. **Cost:** Π sizes of the unobserved variables, at most `limit`.
     """
 
     limit: int = 2**22
+    beliefs: bool = True
     proves: ClassVar[Proves] = Proves.EQUAL
 
     def __check_init__(self) -> None:
@@ -60,13 +66,14 @@ class Enumeration(AbstractMethod):
 
     def answers(self, model: AbstractDiscreteModel, plan: Plan, key: Any = None) -> Iterator[Answer]:
         """One answer, exact on both sides, with exact beliefs."""
-        graph = model.factor_graph()
-        value, error, marginals, beliefs = enumerate_all(graph)
+        graph, belief = model.factor_graph(), None
+        if self.beliefs or plan.limits.beliefs or plan.cells > CONFIGURATIONS or graph.n > AXES:
+            value, error, marginals, beliefs = enumerate_all(graph)
+            belief = None if math.isinf(value) else Belief(marginals, beliefs, Grounds.EXACT)
+        else:
+            value, error = sum_joint(graph)
         low, high = (value, value) if math.isinf(value) else (value - error, value + error)
-        belief, proof = (
-            None if math.isinf(value) else Belief(marginals, beliefs, Grounds.EXACT),
-            partial(checkable, graph),
-        )
+        proof = partial(checkable, graph)
         yield Answer(
             lower=Side(low, Grounds.EXACT, method=repr(self), witness=proof),
             upper=Side(high, Grounds.EXACT, method=repr(self), witness=proof),
@@ -152,8 +159,7 @@ def _rounding(tables: list[np.ndarray], sizes: np.ndarray, value: float, top: fl
     """The error estimate of the file header, doubled."""
     finite = (np.abs(t[np.isfinite(t)]) for t in tables)
     scale = math.fsum(float(t.max()) for t in finite if t.size)
-    count = (len(tables) + 4) * scale + float(sizes.sum()) + float(np.log(sizes).sum()) + 10 + 2 * abs(value) + abs(top)
-    return count * float(np.finfo(np.float64).eps)  # eps is 2u
+    return rounding(len(tables), scale, sizes.tolist(), value, top)
 
 
 def _spread(
