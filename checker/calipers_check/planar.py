@@ -12,6 +12,7 @@ a pivot may be zero, as symmetry can make it off the plane, at couplings moved b
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import product
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from calipers_check.restricted import Restricted
 
 BITS = (128, 256, 512, 1024, 2048)
 NARROW = arb(2) ** -60  # relative width of log Z that is narrow enough
-MOVE, GOLDEN = arb(2) ** -70, 0.5 * (5**0.5 - 1)  # |log Z| changes by less than all of the moves
+MOVE = arb(2) ** -70  # |log Z| changes by less than all of the moves
 MOST_TERMS = 2**12
 NO_EDGES: set[int] = set()
 
@@ -99,7 +100,8 @@ class Planar:
             except Singular:
                 if moved == 0:  # off a part of the matrix that is zero for a reason
                     moved = len(K) * MOVE
-                    K = [(x + MOVE * arb((e + 1) * GOLDEN % 1.0)).mid() for e, x in enumerate(K)]
+                    draw = Random(0).random  # not on a line: sums of as many moves must differ too
+                    K = [(x + MOVE * arb(draw())).mid() for x in K]
                 continue
             if value.is_finite() and value.rad() <= NARROW * (1 + abs(value)):
                 return value, moved
