@@ -220,7 +220,7 @@ def table(path: str) -> None:
         middle = sorted([*given.values(), *known])[(len(given) + len(known) - 1) // 2]
         wrong = {s: v for s, v in given.items() if abs(v - middle) > 1e-3 + 1e-5 * abs(middle)}
         good = {s: found[s].get("warm", found[s].get("cold")) for s in given if s not in wrong}
-        cells = [f"{good[s]:9.3f} s {found[s]['peak_gb']:4.1f} GB" if s in good else "–".rjust(19) for s in SOLVERS]
+        cells = [f"{good[s]:9.4f} s {found[s]['peak_gb']:4.1f} GB" if s in good else "–".rjust(19) for s in SOLVERS]
         peers = [t for s, t in good.items() if s != "calipers"]
         ratio = good.get("calipers", math.inf) / min(peers) if peers else math.nan
         ratios += [ratio] if peers else []
