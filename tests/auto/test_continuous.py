@@ -104,3 +104,12 @@ def test_verdicts():
     higher = summarise(None, u, 0.1 * random.normal(size=5000) + 1.0)
     assert "nats more" in judge(good, rival=higher).words
     assert judge(summarise(None, u, np.full(5000, -np.inf))).level == "none"
+
+
+def test_weights_without_a_tail_are_named_so():
+    exactly = cal.Posterior(
+        norm.logpdf, lambda z, y: norm.logpdf(y, z, 0.5), np.float64(2.0), prior_sample=jax.random.normal
+    )
+    stats = cal.log_z(exactly, key=jax.random.key(0)).stats
+    assert stats["k_hat"] == -np.inf
+    assert stats["verdict"].startswith("trust: weights without a tail, ")

@@ -323,3 +323,13 @@ def test_the_contract():
     check_method(SMALL, key=jax.random.key(0), models=both)
     with pytest.raises(AssertionError, match="refused every model"):
         check_method(SMALL, key=jax.random.key(0))
+
+
+def test_auto_hands_conjugate_models_to_it():
+    model = mixture(600)
+    chosen, asked = (
+        cal.log_z(model, method, key=jax.random.key(0), time_limit=300.0) for method in (None, cal.ConjugateVI())
+    )
+    assert np.isfinite(chosen.lower.value)
+    assert chosen.lower.value == asked.lower.value
+    assert chosen.upper.value == np.inf

@@ -27,7 +27,7 @@ from calipers.variational.assessment import Assessment
 from calipers.variational.prior_check import check_prior
 from calipers.variational.report import answer, randomness, until
 from calipers.variational.target import Target
-from calipers.variational.verdict import Verdict, judge
+from calipers.variational.verdict import Verdict, judge, tail_words
 
 _GOOD = ((0.5, 0.5), (0.7, 0.9))  # k̂ below, and the share of the draws that they are worth above: the search ends
 _ACCEPTABLE = (0.5, 0.05)  # after the cheap ones
@@ -97,7 +97,7 @@ def _disagreement(final: Assessment, rivals: list[Assessment]) -> float:
 def _so_far(target: Target, candidate: Candidate, stats: dict[str, Any]) -> Answer:
     """What a run that stops here knows: an estimate on the way, which is no value."""
     told = stats | {"fit": candidate.name, "elbo": candidate.plain.elbo, "elbo_error": candidate.plain.elbo_error}
-    verdict = Verdict("none", f"do not trust yet: stopped early, at k̂ = {candidate.found.k_hat:.2f}")
+    verdict = Verdict("none", f"do not trust yet: stopped early, at {tail_words(candidate.found.k_hat)}")
     return answer(target, candidate.found, verdict, told, last=False)
 
 

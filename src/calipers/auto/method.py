@@ -21,10 +21,12 @@ from calipers.core.model import AbstractContinuousModel, AbstractDiscreteModel
 from calipers.exact.elimination import SECONDS_PER_CELL
 from calipers.exact.ordering import Order, best_order
 from calipers.exact.probing import probed, time_box
+from calipers.models.conjugate_model import ConjugateModel
 from calipers.models.ising import Ising
 from calipers.models.recognition import as_ising
 from calipers.models.reduction import Reduced, as_reduced
 from calipers.models.streamed import StreamedPosterior
+from calipers.variational.conjugate_vi import ConjugateVI
 from calipers.variational.stochastic_vi import StochasticVI
 
 _MOMENT = 14.0  # log2 of joint entries that are summed sooner than anything better is found
@@ -50,8 +52,8 @@ class Auto(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel | AbstractContinuousModel, limits: Limits = Limits()) -> Plan:
         """Looks for an exact route, reduces the model, finds an elimination order, and says what will be done."""
-        if isinstance(model, StreamedPosterior):
-            return dataclasses.replace(StochasticVI().plan(model, limits), structure=model)
+        if (by_rows := _by_rows(model)) is not None:
+            return dataclasses.replace(by_rows.plan(model, limits), structure=model)
         if isinstance(model, AbstractContinuousModel):
             return plan_continuous(model, limits)
         if (known := closed_form(model, limits)) is not None:
@@ -80,9 +82,10 @@ class Auto(AbstractMethod):
     ) -> Iterator[Answer]:
         """Exact at once if cheap; else a first bracket, exact if affordable, else both sides in turn."""
         limits = plan.limits
+        if (by_rows := _by_rows(plan.structure)) is not None:
+            yield from by_rows.answers(plan.structure, by_rows.plan(plan.structure, limits), key)
+            return
         match plan.structure:
-            case StreamedPosterior() as streamed:
-                yield from StochasticVI().answers(streamed, StochasticVI().plan(streamed, limits), key)
             case AbstractContinuousModel():
                 yield from answers_continuous(plan.structure, plan, key)
             case _Exact(route, otherwise):
@@ -97,6 +100,16 @@ class Auto(AbstractMethod):
                 yield from _otherwise(otherwise, limits, key, begun)
             case otherwise:
                 yield from _otherwise(otherwise, limits, key, False)
+
+
+def _by_rows(model: Any) -> AbstractMethod | None:
+    """The one method for a model of rows, which come in minibatches; None for other models."""
+    match model:
+        case StreamedPosterior():
+            return StochasticVI()
+        case ConjugateModel():
+            return ConjugateVI()
+    return None
 
 
 class _Situation(NamedTuple):

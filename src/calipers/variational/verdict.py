@@ -39,7 +39,7 @@ def judge(
     if prior is not None:
         return Verdict("none", f"do not trust, because {prior}")
     reasons = _reasons(found, unseen, rival)
-    good = f"k̂ = {found.k_hat:.2f}, {found.ess:.0f} effective draws, log Z ± {found.error:.2g}"
+    good = f"{tail_words(found.k_hat)}, {found.ess:.0f} effective draws, log Z ± {found.error:.2g}"
     if not reasons:
         return Verdict("trust", f"trust: {good}")
     why = "; ".join(reasons)
@@ -66,6 +66,11 @@ def _reasons(found: Assessment, unseen: float, rival: Assessment | None) -> list
         if apart > 4.0 * noise + 0.02:
             reasons.append(f"another fit found {apart:.2g} nats more")
     return reasons
+
+
+def tail_words(k_hat: float) -> str:
+    """k̂ in words: −∞ is a set of weights that hardly vary, which has no tail for k̂ to describe."""
+    return "weights without a tail" if k_hat == -np.inf else f"k̂ = {k_hat:.2f}"
 
 
 def means_apart(found: Assessment) -> float:
