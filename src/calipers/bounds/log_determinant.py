@@ -22,7 +22,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import LogDeterminant as Witness
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising, as_magnet
+from calipers.models.ising import Ising, require_magnet
 
 _SECONDS = 1e-9  # times n³, a step on one 2026 core; only plans depend on it
 _ENOUGH = 1e-6  # nats that a step must promise
@@ -46,7 +46,7 @@ class LogDeterminant(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """States the size of the dense matrix."""
-        model = as_magnet(model, "LogDeterminant() takes Ising models; use MiniBucket() for other factor graphs")
+        model = require_magnet(model, "LogDeterminant() takes Ising models; use MiniBucket() for other factor graphs")
         bytes, seconds = 64.0 * model.n**2, _SECONDS * float(model.n) ** 3 * 10
         if bytes > limits.memory or seconds > limits.seconds_left():
             raise Refusal(f"a dense matrix of {model.n} spins needs {bytes / 1e9:.2g} GB and {seconds:.2g} s a step")

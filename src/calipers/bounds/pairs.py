@@ -22,7 +22,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Bucket, Decomposition
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising, as_magnet
+from calipers.models.ising import Ising, require_magnet
 
 Free = tuple[jax.Array, jax.Array]  # shares of the fields and logits of the weights, both at edge ends, (e, 2)
 
@@ -41,7 +41,7 @@ class Pairs(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Nothing to lay out: the edges are the regions."""
-        model = as_magnet(
+        model = require_magnet(
             model, "Pairs() shares out the fields of an Ising model; use MiniBucket() for other factor graphs"
         )
         text = f"Share {model.n} fields and weights over {len(model.edges)} pairs, {self.steps} steps."

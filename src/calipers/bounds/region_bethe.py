@@ -27,7 +27,7 @@ from calipers.core.witness import Bethe as Witness
 from calipers.core.witness import Link
 from calipers.exact.kernels import ULP
 from calipers.models.gauge import ferromagnetic_signs, turned
-from calipers.models.ising import Ising, as_magnet
+from calipers.models.ising import Ising, require_magnet
 
 _SECONDS = 1.2e-8  # an entry and sweep, on one 2026 core; only plans depend on it
 _MOST = 1.0 - 1e-15  # a magnetization that is as good as 1
@@ -55,7 +55,7 @@ class RegionBethe(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Looks for flips of spins that make every coupling ferromagnetic."""
-        model = as_magnet(model, "RegionBethe() takes Ising models; use Tangent() for other factor graphs")
+        model = require_magnet(model, "RegionBethe() takes Ising models; use Tangent() for other factor graphs")
         signs = ferromagnetic_signs(model)
         if signs is None:
             raise Refusal("RegionBethe() needs a model without frustration; use StructuredMeanField() for this one")

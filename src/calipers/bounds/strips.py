@@ -33,7 +33,7 @@ from calipers.core.answer import Answer, Grounds, Result, Side, exact_sides, out
 from calipers.core.method import AbstractMethod, Limits, Plan, Proves, Refusal
 from calipers.core.model import AbstractDiscreteModel
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising, as_magnet
+from calipers.models.ising import Ising, require_magnet
 from calipers.models.lattices import Lattice
 
 SECONDS_PER_ENTRY, SECONDS_PER_SLOT = 1e-8, 4e-7  # of a gradient step, on one 2026 core; only plans depend on them
@@ -66,7 +66,7 @@ class Strips(AbstractMethod):
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Says how wide strips can be; they are laid out one width at a time."""
         otherwise = "Strips() covers magnets on lattices; use MiniBucket() or Pairs() for other models"
-        magnet = as_magnet(model, otherwise)
+        magnet = require_magnet(model, otherwise)
         if not is_strippable(magnet):
             raise Refusal(otherwise)
         lattice = lattice_of(magnet)

@@ -22,7 +22,7 @@ from calipers.core.method import AbstractMethod, Limits, Plan, Proves
 from calipers.core.model import AbstractDiscreteModel
 from calipers.core.witness import Tangent
 from calipers.exact.kernels import ULP
-from calipers.models.ising import Ising, as_magnet
+from calipers.models.ising import Ising, require_magnet
 
 _SECONDS, _SWEEPS = 1.2e-8, 30  # an entry and sweep, on one 2026 core; sweeps a start takes: plans depend on them
 _HURRY = 3  # on the way to wider blocks, this many times fewer starts
@@ -57,7 +57,7 @@ class StructuredMeanField(AbstractMethod):
 
     def plan(self, model: AbstractDiscreteModel, limits: Limits = Limits()) -> Plan:
         """Blocks are chosen one width at a time."""
-        model = as_magnet(model, "StructuredMeanField() takes Ising models; use Tangent() for other factor graphs")
+        model = require_magnet(model, "StructuredMeanField() takes Ising models; use Tangent() for other factor graphs")
         width = "growing" if self.width is None else f"{self.width}"
         return Plan(f"Structured mean field, blocks of width {width}, {self.starts} starts each.", limits=limits)
 

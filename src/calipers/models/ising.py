@@ -274,7 +274,7 @@ class Ising(AbstractDiscreteModel):
         return facts
 
 
-def as_magnet(model: AbstractModel, otherwise: str) -> Ising:
+def require_magnet(model: AbstractModel, otherwise: str) -> Ising:
     """`model`, if it is an Ising magnet.
 
     **Raises:** `Refusal` when it is not: in the words of `otherwise` if it is discrete at all.
