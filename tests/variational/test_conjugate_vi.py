@@ -59,8 +59,8 @@ def enumerated(x, k):
     """log evidence of a mixture, by adding up every assignment of its rows."""
     n, d = x.shape
     logs = []
-    for z in itertools.product(range(k), repeat=n):
-        z = np.array(z)
+    for assignment in itertools.product(range(k), repeat=n):
+        z = np.array(assignment)
         counts = np.bincount(z, minlength=k)
         weight = gammaln(k) - gammaln(n + k) + gammaln(1.0 + counts).sum()
         logs.append(weight + sum(block_evidence(x[z == j], d) for j in range(k)))
