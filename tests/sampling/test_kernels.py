@@ -4,6 +4,7 @@ Statistical tests have fixed seeds. Energies of independent chains are counted o
 is many autocorrelation times, so that the χ² of the counts is what it says: the limit is passed once in 10⁶.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from tests.sampling.chains import SLABS, WIDE, begin, probabilities, same, surpr
 import calipers as cal
 from calipers.sampling import cluster_kernels, gibbs, local, multispin_kernels, replica_kernels, tempering
 from calipers.sampling.kernel import leaves, with_leaves
+from calipers.sampling.multispin_kernels import threshold
+from calipers.sampling.replica_kernels import RUN
+from calipers.sampling.streams import streams
 from calipers.sampling.tempering import rejection, round_trips
 
 SQUARE = cal.Ising.square((4, 4), beta=0.4)
@@ -254,3 +258,19 @@ def test_a_ladder_is_evened_and_trips_are_counted():
     assert state.ladder[-1] == 1.0
     assert round_trips(state) > 10
     assert sorted(state.walker[0]) == list(range(8))
+
+
+def test_chances_that_share_their_first_sixteen_bits_are_told_apart():
+    """n = 2 flips with its own chance, 2⁻¹⁷, not with the chance of n = 3, where both are below 2⁻¹⁶."""
+    rng = np.random.default_rng(0)
+    few = [threshold(p) for p in (2.0**-9, 2.0**-17, 2.0**-26)]
+    m, rest = tuple(words for words, _ in few), np.array([rest for _, rest in few])
+    lanes, coin = np.ascontiguousarray(streams(rng, 1, RUN).swapaxes(1, 2))[0], streams(rng, 1)[0]
+    zeros, ones, yes = np.zeros(RUN, np.uint64), np.full(RUN, ~np.uint64(0)), np.empty(RUN, np.uint64)
+    level = np.array([1, 1, 0], np.uint64) * ~np.uint64(0)  # C = 3
+    flips, calls = 0, 3000
+    for _ in range(calls):
+        replica_kernels._few_flips(ones, zeros, zeros, level, m, rest, lanes, coin, yes)  # S = 1
+        flips += int(np.bitwise_count(yes).sum())
+    expected = calls * RUN * 64 * 2.0**-17
+    assert abs(flips - expected) < 6.0 * math.sqrt(2.0 * expected)  # lanes share the coin of a tie

@@ -29,7 +29,7 @@ def threshold(p: float) -> tuple[tuple[np.uint64, ...], float]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _plane2(state, ma, mb):
+def plane2(state, ma, mb):
     """One more random bit in every lane; x, y: is the number so far below the threshold's?"""
     a, b, c, d, x, y = state
     q, a, b, c, d = advance(a, b, c, d)
@@ -37,7 +37,7 @@ def _plane2(state, ma, mb):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _plane3(state, ma, mb, mc):
+def plane3(state, ma, mb, mc):
     """The same with three thresholds."""
     a, b, c, d, x, y, z = state
     q, a, b, c, d = advance(a, b, c, d)
@@ -50,22 +50,22 @@ def _update4(me, n1, n2, n3, n4, g1, g2, g3, g4, m, tie, s0, s1, s2, s3):
     ma, mb, tie_a, tie_b = m[0], m[1], tie[0], tie[1]
     for w in range(len(me)):
         z = (s0[w], s1[w], s2[w], s3[w], tie_a, tie_b)
-        z = _plane2(z, ma[0], mb[0])
-        z = _plane2(z, ma[1], mb[1])
-        z = _plane2(z, ma[2], mb[2])
-        z = _plane2(z, ma[3], mb[3])
-        z = _plane2(z, ma[4], mb[4])
-        z = _plane2(z, ma[5], mb[5])
-        z = _plane2(z, ma[6], mb[6])
-        z = _plane2(z, ma[7], mb[7])
-        z = _plane2(z, ma[8], mb[8])
-        z = _plane2(z, ma[9], mb[9])
-        z = _plane2(z, ma[10], mb[10])
-        z = _plane2(z, ma[11], mb[11])
-        z = _plane2(z, ma[12], mb[12])
-        z = _plane2(z, ma[13], mb[13])
-        z = _plane2(z, ma[14], mb[14])
-        z = _plane2(z, ma[15], mb[15])
+        z = plane2(z, ma[0], mb[0])
+        z = plane2(z, ma[1], mb[1])
+        z = plane2(z, ma[2], mb[2])
+        z = plane2(z, ma[3], mb[3])
+        z = plane2(z, ma[4], mb[4])
+        z = plane2(z, ma[5], mb[5])
+        z = plane2(z, ma[6], mb[6])
+        z = plane2(z, ma[7], mb[7])
+        z = plane2(z, ma[8], mb[8])
+        z = plane2(z, ma[9], mb[9])
+        z = plane2(z, ma[10], mb[10])
+        z = plane2(z, ma[11], mb[11])
+        z = plane2(z, ma[12], mb[12])
+        z = plane2(z, ma[13], mb[13])
+        z = plane2(z, ma[14], mb[14])
+        z = plane2(z, ma[15], mb[15])
         s0[w], s1[w], s2[w], s3[w], x, y = z
         i = me[w]
         a, b, c, d = i ^ n1[w] ^ g1[w], i ^ n2[w] ^ g2[w], i ^ n3[w] ^ g3[w], i ^ n4[w] ^ g4[w]
@@ -80,22 +80,22 @@ def _update6(me, n1, n2, n3, n4, n5, n6, g1, g2, g3, g4, g5, g6, m, tie, s0, s1,
     ma, mb, mc, tie_a, tie_b, tie_c = m[0], m[1], m[2], tie[0], tie[1], tie[2]
     for w in range(len(me)):
         z = (s0[w], s1[w], s2[w], s3[w], tie_a, tie_b, tie_c)
-        z = _plane3(z, ma[0], mb[0], mc[0])
-        z = _plane3(z, ma[1], mb[1], mc[1])
-        z = _plane3(z, ma[2], mb[2], mc[2])
-        z = _plane3(z, ma[3], mb[3], mc[3])
-        z = _plane3(z, ma[4], mb[4], mc[4])
-        z = _plane3(z, ma[5], mb[5], mc[5])
-        z = _plane3(z, ma[6], mb[6], mc[6])
-        z = _plane3(z, ma[7], mb[7], mc[7])
-        z = _plane3(z, ma[8], mb[8], mc[8])
-        z = _plane3(z, ma[9], mb[9], mc[9])
-        z = _plane3(z, ma[10], mb[10], mc[10])
-        z = _plane3(z, ma[11], mb[11], mc[11])
-        z = _plane3(z, ma[12], mb[12], mc[12])
-        z = _plane3(z, ma[13], mb[13], mc[13])
-        z = _plane3(z, ma[14], mb[14], mc[14])
-        z = _plane3(z, ma[15], mb[15], mc[15])
+        z = plane3(z, ma[0], mb[0], mc[0])
+        z = plane3(z, ma[1], mb[1], mc[1])
+        z = plane3(z, ma[2], mb[2], mc[2])
+        z = plane3(z, ma[3], mb[3], mc[3])
+        z = plane3(z, ma[4], mb[4], mc[4])
+        z = plane3(z, ma[5], mb[5], mc[5])
+        z = plane3(z, ma[6], mb[6], mc[6])
+        z = plane3(z, ma[7], mb[7], mc[7])
+        z = plane3(z, ma[8], mb[8], mc[8])
+        z = plane3(z, ma[9], mb[9], mc[9])
+        z = plane3(z, ma[10], mb[10], mc[10])
+        z = plane3(z, ma[11], mb[11], mc[11])
+        z = plane3(z, ma[12], mb[12], mc[12])
+        z = plane3(z, ma[13], mb[13], mc[13])
+        z = plane3(z, ma[14], mb[14], mc[14])
+        z = plane3(z, ma[15], mb[15], mc[15])
         s0[w], s1[w], s2[w], s3[w], x, y, v = z
         i = me[w]
         a, b, c = i ^ n1[w] ^ g1[w], i ^ n2[w] ^ g2[w], i ^ n3[w] ^ g3[w]

@@ -11,7 +11,7 @@ never exceeds 3 (up to six equal bonds) one draw serves: each lane compares it w
 import numpy as np
 from numba import njit
 
-from calipers.sampling.multispin_kernels import _plane2, _plane3
+from calipers.sampling.multispin_kernels import plane2, plane3
 from calipers.sampling.streams import advance, uniform
 
 _ZERO, _ALL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -173,7 +173,7 @@ def _value(low, middle, high, c0, c1, c2):
 def _few_flips(low, middle, high, level, m, rest, lanes, coin, yes):
     """Who flips, in `yes`, given the digits of S, where n ≤ 3; `m`, `rest` are the thresholds of n = 1, 2, 3."""
     (a, b, c), c0, c1, c2 = m, level[0], level[1], level[2]
-    if b == c:
+    if b == c and rest[1] == rest[2]:  # sixteen bits alone are alike for two chances that are both very small
         _two_flips(low, middle, high, level, a, c, rest, lanes, coin, yes)
         return
     u = uniform(coin)
@@ -181,22 +181,22 @@ def _few_flips(low, middle, high, level, m, rest, lanes, coin, yes):
     s0, s1, s2, s3 = lanes[0], lanes[1], lanes[2], lanes[3]
     for w in range(len(yes)):
         z = (s0[w], s1[w], s2[w], s3[w], t1, t2, t3)
-        z = _plane3(z, a[0], b[0], c[0])
-        z = _plane3(z, a[1], b[1], c[1])
-        z = _plane3(z, a[2], b[2], c[2])
-        z = _plane3(z, a[3], b[3], c[3])
-        z = _plane3(z, a[4], b[4], c[4])
-        z = _plane3(z, a[5], b[5], c[5])
-        z = _plane3(z, a[6], b[6], c[6])
-        z = _plane3(z, a[7], b[7], c[7])
-        z = _plane3(z, a[8], b[8], c[8])
-        z = _plane3(z, a[9], b[9], c[9])
-        z = _plane3(z, a[10], b[10], c[10])
-        z = _plane3(z, a[11], b[11], c[11])
-        z = _plane3(z, a[12], b[12], c[12])
-        z = _plane3(z, a[13], b[13], c[13])
-        z = _plane3(z, a[14], b[14], c[14])
-        z = _plane3(z, a[15], b[15], c[15])
+        z = plane3(z, a[0], b[0], c[0])
+        z = plane3(z, a[1], b[1], c[1])
+        z = plane3(z, a[2], b[2], c[2])
+        z = plane3(z, a[3], b[3], c[3])
+        z = plane3(z, a[4], b[4], c[4])
+        z = plane3(z, a[5], b[5], c[5])
+        z = plane3(z, a[6], b[6], c[6])
+        z = plane3(z, a[7], b[7], c[7])
+        z = plane3(z, a[8], b[8], c[8])
+        z = plane3(z, a[9], b[9], c[9])
+        z = plane3(z, a[10], b[10], c[10])
+        z = plane3(z, a[11], b[11], c[11])
+        z = plane3(z, a[12], b[12], c[12])
+        z = plane3(z, a[13], b[13], c[13])
+        z = plane3(z, a[14], b[14], c[14])
+        z = plane3(z, a[15], b[15], c[15])
         z0, z1, z2, z3, x, y, v = z
         half, s0[w], s1[w], s2[w], s3[w] = advance(z0, z1, z2, z3)
         one, two, falls = _value(low[w], middle[w], high[w], c0, c1, c2)
@@ -211,22 +211,22 @@ def _two_flips(low, middle, high, level, a, b, rest, lanes, coin, yes):
     s0, s1, s2, s3 = lanes[0], lanes[1], lanes[2], lanes[3]
     for w in range(len(yes)):
         z = (s0[w], s1[w], s2[w], s3[w], t1, t2)
-        z = _plane2(z, a[0], b[0])
-        z = _plane2(z, a[1], b[1])
-        z = _plane2(z, a[2], b[2])
-        z = _plane2(z, a[3], b[3])
-        z = _plane2(z, a[4], b[4])
-        z = _plane2(z, a[5], b[5])
-        z = _plane2(z, a[6], b[6])
-        z = _plane2(z, a[7], b[7])
-        z = _plane2(z, a[8], b[8])
-        z = _plane2(z, a[9], b[9])
-        z = _plane2(z, a[10], b[10])
-        z = _plane2(z, a[11], b[11])
-        z = _plane2(z, a[12], b[12])
-        z = _plane2(z, a[13], b[13])
-        z = _plane2(z, a[14], b[14])
-        z = _plane2(z, a[15], b[15])
+        z = plane2(z, a[0], b[0])
+        z = plane2(z, a[1], b[1])
+        z = plane2(z, a[2], b[2])
+        z = plane2(z, a[3], b[3])
+        z = plane2(z, a[4], b[4])
+        z = plane2(z, a[5], b[5])
+        z = plane2(z, a[6], b[6])
+        z = plane2(z, a[7], b[7])
+        z = plane2(z, a[8], b[8])
+        z = plane2(z, a[9], b[9])
+        z = plane2(z, a[10], b[10])
+        z = plane2(z, a[11], b[11])
+        z = plane2(z, a[12], b[12])
+        z = plane2(z, a[13], b[13])
+        z = plane2(z, a[14], b[14])
+        z = plane2(z, a[15], b[15])
         z0, z1, z2, z3, x, y = z
         half, s0[w], s1[w], s2[w], s3[w] = advance(z0, z1, z2, z3)
         one, two, falls = _value(low[w], middle[w], high[w], c0, c1, c2)
